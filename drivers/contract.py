@@ -1,0 +1,183 @@
+"""The contract of a driver: Signal and Rejected out of a codec, Event and Verdict between a line and the pipeline.
+
+A codec knows bytes and nothing else: no socket, no clock, no task, no log. A line owns one connection and nothing else.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from gateway.event import Event, Kind, Phase, Position
+
+# A device's own time is believed from 24 h before to 5 min after arrival (event model; mqtt-devices, rule 4).
+PAST = timedelta(hours=24)
+FUTURE = timedelta(minutes=5)
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=False):
+    """What a codec read, under the names `gateway decode` prints. `time` is the device's own time, aware, or None.
+
+    `token` is the codec's own handle to find the message again in confirm() or refuse(); it is never printed.
+    lat, lon are as sent; `datum` says in which system; absent when there is no usable position.
+    """
+
+    kind: Kind
+    phase: Phase = Phase.RAISE
+    kind_raw: str | None = None
+    device: str | None = None
+    sequence: int | None = None
+    dedup: str | None = None
+    time: datetime | None = None
+    lat: float | None = None
+    lon: float | None = None
+    datum: str = "wgs84"
+    fix_valid: bool | None = None
+    accuracy_m: float | None = None
+    position_source: str = "gnss"
+    battery_pct: float | None = None
+    battery_mv: int | None = None
+    rssi_dbm: float | None = None
+    vitals: dict[str, float] = {}
+    integrity: str = "unverified"
+    late: str | None = None
+    detail: dict[str, object] = {}
+    raw: bytes = b""
+    token: object = None
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Bytes that are no signal. `reason` is lower_snake and from a closed list per codec (it labels a metric)."""
+
+    reason: str
+    raw: bytes
+    line: str = ""
+    device: str | None = None
+    detail: str = ""
+    token: object = None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one event, told after the commit.
+
+    outcome: stored | duplicate (known already: confirm it too) | refused. `retry` is True when the fault is ours
+    (reason store_down or busy): say "repeat" if the protocol can, or hold the message and emit it again.
+    """
+
+    outcome: str
+    reason: str = ""
+    retry: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """May the device now forget the message?"""
+        return self.outcome != "refused"
+
+
+STORED = Verdict("stored")
+DUPLICATE = Verdict("duplicate")
+
+Emit = Callable[[Sequence[Event | Rejected]], Awaitable[Sequence[Verdict]]]
+"""Give events to the pipeline and wait for the commit; one verdict each, same order. Rejected ones are stored for inspection."""
+
+
+class Codec(Protocol):
+    """A sans-I/O decoder of one stream or of one datagram peer. `now` is monotonic seconds. Bytes never make it raise."""
+
+    def receive_data(self, data: bytes, now: float) -> list[Signal | Rejected]:
+        """Take any fragment; give what it completed, in order."""
+        ...
+
+    def confirm(self, signal: Signal | Rejected) -> None:
+        """The signal is on disk (a rejection: kept for inspection): queue its receipt, if the protocol has one."""
+        ...
+
+    def refuse(self, signal: Signal | Rejected, reason: str) -> None:
+        """It could not be stored: queue "busy, repeat" as the protocol has it, or nothing."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """Drain the queue of bytes that may leave now."""
+        ...
+
+    def deadline(self) -> float | None:
+        """When handle_deadline wants to be called, monotonic seconds; None for never."""
+        ...
+
+    def handle_deadline(self, now: float) -> list[Signal | Rejected]:
+        """A timer ran out."""
+        ...
+
+
+class Line(Protocol):
+    """One connection or one listening socket, run under the supervisor until cancelled."""
+
+    name: str
+    codec_name: str
+    mandatory: bool
+
+    async def run(self, emit: Emit, report: "Report") -> None:
+        """Own the connection until it is lost (raise LineError: try again) or until cancelled."""
+        ...
+
+
+class Report(Protocol):
+    """How a line tells its supervisor what state it is in; the edge is logged, counted and made an event once."""
+
+    def live(self) -> None:
+        """The connection stands (called again after each recovery)."""
+        ...
+
+    def heard(self) -> None:
+        """Bytes have arrived: the line is not silent."""
+        ...
+
+    def suspect(self, reason: str) -> None:
+        """The connection stands but something is wrong: silence past the line's own limit."""
+        ...
+
+
+def believed_time(claimed: datetime | None, received_at: datetime) -> tuple[datetime, str, str | None]:
+    """(occurred_at, time_source, time_reason) for a device's claimed time: refused ones keep the reason."""
+    if claimed is None:
+        return received_at, "received", None
+    if claimed > received_at + FUTURE:
+        return received_at, "received", "device_time_in_future"
+    if claimed < received_at - PAST:
+        return received_at, "received", "device_time_too_old"
+    return claimed, "device", None
+
+
+def to_event(signal: Signal, line: str, received_at: datetime) -> Event:
+    """The Event of a signal: adds the line and our time, and believes the device's time if it is plausible."""
+    occurred_at, source, reason = believed_time(signal.time, received_at)
+    position = None
+    if signal.lat is not None and signal.lon is not None:
+        position = Position(
+            lat=signal.lat, lon=signal.lon, source=signal.position_source, accuracy_m=signal.accuracy_m, fixed_at=occurred_at, datum=signal.datum
+        )
+    detail = signal.detail
+    if reason is not None and signal.time is not None:
+        detail = {**detail, "device_time": signal.time.isoformat()}
+    return Event(
+        kind=signal.kind,
+        phase=signal.phase,
+        line=line,
+        device=signal.device,
+        dedup=signal.dedup,
+        kind_raw=signal.kind_raw,
+        received_at=received_at,
+        occurred_at=occurred_at,
+        time_source=source,
+        time_reason=reason,
+        integrity=signal.integrity,
+        position=position,
+        battery_pct=signal.battery_pct,
+        battery_mv=signal.battery_mv,
+        rssi_dbm=signal.rssi_dbm,
+        vitals=signal.vitals,
+        late=signal.late,
+        detail=detail,
+        raw=signal.raw,
+    )
