@@ -1,0 +1,37 @@
+"""The contract of a channel: how one order reaches one responder. One file a channel; a new channel is a file and a row in registry."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to one responder. `body` is the JSON that leaves, least data already; `repeat` counts re-sendings of one delivery."""
+
+    delivery: str
+    incident: str
+    responder: str
+    address: str  # webhook URL; empty for mqtt and console
+    body: bytes
+    repeat: int = 0
+
+
+class DeliveryError(Exception):
+    """The far end did not take the order. `retry`: worth trying again with the same delivery id (else the leg has failed)."""
+
+    def __init__(self, reason: str, *, retry: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry = retry
+
+
+class Channel(Protocol):
+    """A way out. `run` keeps its connection until cancelled (never raises for a lost one); `deliver` may be called many times at once."""
+
+    name: str
+
+    async def run(self) -> None: ...
+
+    async def deliver(self, order: Order) -> None:
+        """Return when the far end (broker, web server) has confirmed it; raise DeliveryError otherwise. Cancelling: state unknown, may be sent again."""
+        ...
