@@ -1,0 +1,170 @@
+"""The table of drivers: which codec a configured line speaks, what options it takes, and how the line is built.
+
+To add a protocol: write the codec file, then one function and one row here. Modules are imported only when a line needs them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from drivers.contract import Codec, Line
+from gateway.config import CallsConfig, LineConfig
+from gateway.errors import ConfigError
+
+# What the first word of `listen` may be for each kind of codec; broker lines have `broker` in its place.
+STREAM_ENDPOINTS = ("serial", "tcp", "ssl", "systemd")
+DATAGRAM_ENDPOINTS = ("udp",)
+BROKER_SCHEMES = ("mqtt://", "mqtts://")
+
+
+class Transport(StrEnum):
+    """How a codec's bytes arrive. The word is what decides which half of `LineConfig` must be filled in."""
+
+    STREAM = "stream"
+    DATAGRAM = "datagram"
+    BROKER = "broker"
+
+
+def _no_problems(_config: LineConfig, _options: Any) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One row.
+
+    options   frozen msgspec.Struct with forbid_unknown_fields: what `[line.options]` may hold
+    codec     (options, calls) -> a fresh codec, as `gateway decode` uses it; one per connection or per line
+    line      (config, options, calls, restore) -> Line; None for stream codecs, which run over any stream line
+    check     (config, options) -> problems beyond types, for instance an expression that does not compile
+    """
+
+    transport: Transport
+    options: type[msgspec.Struct]
+    codec: Callable[[Any, CallsConfig], Any]
+    line: Callable[[LineConfig, Any, CallsConfig, Sequence[Any]], Line] | None = None
+    check: Callable[[LineConfig, Any], list[str]] = _no_problems
+
+
+def _espa444() -> Driver:
+    from drivers.panel.espa444 import EspaOptions, EspaStation
+
+    return Driver(Transport.STREAM, EspaOptions, lambda options, _calls: EspaStation(options))
+
+
+def _ascii_button() -> Driver:
+    from drivers.panel.ascii_button import AsciiButtonOptions, AsciiButtons
+
+    return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options))
+
+
+DRIVERS: dict[str, Callable[[], Driver]] = {
+    "espa444": _espa444,
+    "ascii_button": _ascii_button,
+}
+
+
+def driver_for(codec: str) -> Driver:
+    """The row of a codec. Raises ConfigError when there is none."""
+    if codec not in DRIVERS:
+        raise ConfigError([f"codec {codec!r} is not known; use one of {', '.join(sorted(DRIVERS))}"])
+    return DRIVERS[codec]()
+
+
+def codec_for(codec: str, options: dict[str, object] | None = None, calls: CallsConfig | None = None) -> Any:
+    """A fresh codec, outside any line: what `gateway decode` runs. Raises ConfigError."""
+    driver = driver_for(codec)
+    problems, parsed = _read_options(f"codec {codec}", driver.options, options or {})
+    if problems:
+        raise ConfigError(problems)
+    return driver.codec(parsed, calls or CallsConfig())
+
+
+def check_line(config: LineConfig) -> list[str]:
+    """Every fault of one `[[line]]`, each naming the line, the key and the remedy; empty when it can be built."""
+    where = f"line {config.name!r}"
+    if config.codec not in DRIVERS:
+        return [f"{where}: codec: {config.codec!r} is not known; use one of {', '.join(sorted(DRIVERS))}"]
+    driver = DRIVERS[config.codec]()
+    problems = [f"{where}: {problem}" for problem in _check_address(config, driver.transport)]
+    if config.silence_s is not None and config.silence_s <= 0:
+        problems.append(f"{where}: silence_s: {config.silence_s} is not a time; write seconds above 0, or leave it out for a line that may be silent")
+    faults, options = _read_options(where, driver.options, config.options)
+    problems += faults
+    if options is not None:
+        problems += [f"{where}: {problem}" for problem in driver.check(config, options)]
+    return problems
+
+
+def build_line(config: LineConfig, calls: CallsConfig, restore: Sequence[Any] = ()) -> Line:
+    """The line of one `[[line]]`, not yet running. Raises ConfigError with everything `check_line` finds.
+
+    restore: what the store remembers for this line (live calls), handed to drivers that keep state over a restart.
+    """
+    problems = check_line(config)
+    if problems:
+        raise ConfigError(problems)
+    driver = driver_for(config.codec)
+    options = msgspec.convert(config.options, driver.options)
+    if driver.line is not None:
+        return driver.line(config, options, calls, restore)
+
+    def new_codec() -> Codec:
+        codec: Codec = driver.codec(options, calls)
+        return codec
+
+    if (config.listen or "").startswith("serial:"):
+        from drivers.lines.serial_port import SerialLine
+
+        return SerialLine(config, new_codec)
+    from drivers.lines.stream import StreamLine
+
+    return StreamLine(config, new_codec)
+
+
+def _check_address(config: LineConfig, transport: Transport) -> list[str]:
+    if transport is Transport.BROKER:
+        problems = []
+        if config.listen is not None:
+            problems.append("listen: a broker line does not listen; remove it and write broker")
+        if not (config.broker or "").startswith(BROKER_SCHEMES):
+            problems.append(f'broker: codec {config.codec} needs it; write broker = "mqtt://host:1883" (or mqtts://)')
+        return problems
+    problems = []
+    if config.broker is not None:
+        problems.append(f"broker: codec {config.codec} has no broker; remove it and write listen")
+    words = STREAM_ENDPOINTS if transport is Transport.STREAM else DATAGRAM_ENDPOINTS
+    word, colon, rest = (config.listen or "").partition(":")
+    if word not in words or not colon or not rest:
+        wanted = " or ".join(f"{word}:" for word in words)
+        problems.append(f"listen: {config.listen!r} does not fit codec {config.codec}; write an endpoint that starts with {wanted}")
+    elif word == "serial":
+        from drivers.lines.serial_port import check_endpoint
+
+        problems += [f"listen: {problem}" for problem in check_endpoint(config.listen or "")]
+    return problems
+
+
+def _read_options(where: str, options: type[msgspec.Struct], given: dict[str, object]) -> tuple[list[str], Any]:
+    """(problems, options): each key is tried alone, so that all faults are told at once."""
+    problems = []
+    fields = {field.encode_name: field for field in msgspec.structs.fields(options)}
+    for key, value in given.items():
+        if key not in fields:
+            known = ", ".join(sorted(fields)) or "none"
+            problems.append(f"{where}: options.{key}: not known; known options: {known}")
+            continue
+        try:
+            msgspec.convert(value, fields[key].type)
+        except msgspec.ValidationError as error:
+            problems.append(f"{where}: options.{key}: {error}; correct the value")
+    problems += [f"{where}: options.{key}: is missing; write it" for key, field in fields.items() if field.required and key not in given]
+    if problems:
+        return problems, None
+    try:
+        return [], msgspec.convert(given, options)
+    except msgspec.ValidationError as error:  # what __post_init__ refuses: it names the key itself
+        return [f"{where}: options: {error}"], None
