@@ -70,7 +70,7 @@ _WORK = dict.fromkeys((Action.NOTE, Action.STEP, Action.DISPATCH, Action.WITHDRA
 
 
 def _row(here: State, **moves: State) -> dict[Action, State]:
-    return {**{action: here for action in _WORK}, **{Action(name): there for name, there in moves.items()}}
+    return {**dict.fromkeys(_WORK, here), **{Action(name): there for name, there in moves.items()}}
 
 
 TRANSITIONS: dict[State, dict[Action, State]] = {
@@ -118,25 +118,37 @@ class LegState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-_ASKED = dict(
-    accept=LegState.ACCEPTED,
-    decline=LegState.DECLINED,
-    en_route=LegState.EN_ROUTE,
-    arrived=LegState.ARRIVED,
-    done=LegState.DONE,
-    expire=LegState.EXPIRED,
-    fail=LegState.FAILED,
-    withdraw=LegState.WITHDRAWN,
-)
-_COMING = dict(decline=LegState.DECLINED, en_route=LegState.EN_ROUTE, arrived=LegState.ARRIVED, done=LegState.DONE, withdraw=LegState.WITHDRAWN)
-_LATE = dict(accept=LegState.ACCEPTED, en_route=LegState.EN_ROUTE, arrived=LegState.ARRIVED, done=LegState.DONE)
+_ASKED = {
+    "accept": LegState.ACCEPTED,
+    "decline": LegState.DECLINED,
+    "en_route": LegState.EN_ROUTE,
+    "arrived": LegState.ARRIVED,
+    "done": LegState.DONE,
+    "expire": LegState.EXPIRED,
+    "fail": LegState.FAILED,
+    "withdraw": LegState.WITHDRAWN,
+}
+_COMING = {
+    "decline": LegState.DECLINED,
+    "en_route": LegState.EN_ROUTE,
+    "arrived": LegState.ARRIVED,
+    "done": LegState.DONE,
+    "withdraw": LegState.WITHDRAWN,
+}
+    "decline": LegState.DECLINED,
+    "en_route": LegState.EN_ROUTE,
+    "arrived": LegState.ARRIVED,
+    "done": LegState.DONE,
+    "withdraw": LegState.WITHDRAWN,
+}
+_LATE = {"accept": LegState.ACCEPTED, "en_route": LegState.EN_ROUTE, "arrived": LegState.ARRIVED, "done": LegState.DONE}
 
 LEG_TRANSITIONS: dict[LegState, dict[str, LegState]] = {
     LegState.QUEUED: {**_ASKED, "sent": LegState.SENT},
     LegState.SENT: {**_ASKED, "sent": LegState.SENT},
     LegState.ACCEPTED: _COMING,
     LegState.EN_ROUTE: _COMING,
-    LegState.ARRIVED: dict(done=LegState.DONE, withdraw=LegState.WITHDRAWN),
+    LegState.ARRIVED: {"done": LegState.DONE, "withdraw": LegState.WITHDRAWN},
     LegState.DECLINED: _LATE,  # changed their mind
     LegState.EXPIRED: _LATE,  # a late accept is taken if nobody else has accepted
     LegState.FAILED: _LATE,
