@@ -135,12 +135,6 @@ _COMING = {
     "done": LegState.DONE,
     "withdraw": LegState.WITHDRAWN,
 }
-    "decline": LegState.DECLINED,
-    "en_route": LegState.EN_ROUTE,
-    "arrived": LegState.ARRIVED,
-    "done": LegState.DONE,
-    "withdraw": LegState.WITHDRAWN,
-}
 _LATE = {"accept": LegState.ACCEPTED, "en_route": LegState.EN_ROUTE, "arrived": LegState.ARRIVED, "done": LegState.DONE}
 
 LEG_TRANSITIONS: dict[LegState, dict[str, LegState]] = {
