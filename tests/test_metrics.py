@@ -1,0 +1,104 @@
+"""The metrics: books that balance and say so when they do not; names that outside scripts rely on; no label without a bound."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.metrics import LINE_STATES, MACHINE, PEOPLE, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Everything exposed, read back by prometheus' own parser."""
+    body, content_type = metrics.expose()
+    assert content_type.startswith("text/plain")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_books_balance_through_every_fate() -> None:
+    metrics = Metrics()
+    books = metrics.books("corridor-panel")
+    books.receive(6)
+    assert (books.in_flight, books.unaccounted) == (6, 0)
+    books.accept(2)
+    books.fold()
+    books.reject("bad_crc")
+    books.reject("bad_crc")
+    books.give_back()
+    assert (books.received, books.accepted, books.duplicate, books.rejected, books.in_flight) == (5, 2, 1, {"bad_crc": 2}, 0)
+    assert books.unaccounted == 0
+    assert metrics.books("corridor-panel") is books
+    seen = samples(metrics)
+    line = ("line", "corridor-panel")
+    assert seen["gateway_received_total", frozenset([line])] == 5
+    assert seen["gateway_events_total", frozenset([line, ("outcome", "accepted")])] == 2
+    assert seen["gateway_events_total", frozenset([line, ("outcome", "duplicate")])] == 1
+    assert seen["gateway_events_total", frozenset([line, ("outcome", "rejected")])] == 2
+    assert seen["gateway_rejected_total", frozenset([line, ("reason", "bad_crc")])] == 2
+    assert seen["gateway_in_flight", frozenset([line])] == 0
+    assert seen["gateway_unaccounted", frozenset([line])] == 0
+
+
+def test_a_lost_message_shows() -> None:
+    metrics = Metrics()
+    books = metrics.books("wearables")
+    books.receive()
+    books.in_flight = 0  # somebody forgot it
+    assert samples(metrics)["gateway_unaccounted", frozenset([("line", "wearables")])] == 1
+
+
+def test_a_line_is_in_one_state() -> None:
+    metrics = Metrics()
+    metrics.books("calls").state = "suspect"
+    seen = samples(metrics)
+    assert {state: seen["gateway_line_state", frozenset([("line", "calls"), ("state", state)])] for state in LINE_STATES} == {
+        "connecting": 0,
+        "live": 0,
+        "suspect": 1,
+        "lost": 0,
+    }
+
+
+def test_a_line_taken_out_disappears() -> None:
+    metrics = Metrics()
+    metrics.books("old-panel")
+    metrics.close_books("old-panel")
+    assert not [labels for name, labels in samples(metrics) if ("line", "old-panel") in labels and name == "gateway_received_total"]
+
+
+def test_names_and_buckets_others_rely_on() -> None:
+    metrics = Metrics()
+    books = metrics.books("wearables")
+    books.accept_seconds.observe(0.004)
+    metrics.orders.labels("mqtt", "sent").inc()
+    metrics.order_seconds.labels("mqtt").observe(61)
+    metrics.incidents.labels("raised").set(3)
+    metrics.config_version("a")
+    metrics.config_version("b")
+    seen = samples(metrics)
+    names = {name for name, _ in seen}
+    assert names >= {
+        "gateway_accept_seconds_bucket",
+        "gateway_batch_size_bucket",
+        "gateway_build_info",
+        "gateway_commit_seconds_bucket",
+        "gateway_config_info",
+        "gateway_config_reload_total",
+        "gateway_consoles",
+        "gateway_deadline_late_seconds_bucket",
+        "gateway_incidents",
+        "gateway_order_seconds_bucket",
+        "gateway_orders_total",
+        "gateway_route_seconds_bucket",
+        "gateway_store_down",
+        "process_resident_memory_bytes",
+    }
+    assert not [name for name in names if name.endswith("_created")]
+    assert [dict(labels)["version"] for name, labels in seen if name == "gateway_config_info"] == ["b"]
+    assert seen["gateway_config_reload_total", frozenset([("result", "failed")])] == 0
+    bounds = {float(dict(labels)["le"]) for name, labels in seen if name == "gateway_order_seconds_bucket"}
+    assert bounds == {*PEOPLE, float("inf")}
+    # GB/T 33358 15 s; TSA 60 and 180 s; NENA 20 s; NFPA 64, 90 and 106 s; the fifteen-minute circle: each is a bound, so a share can be read off
+    assert {15, 20, 60, 64, 90, 106, 180, 900} <= bounds
+    assert len(MACHINE) < len(PEOPLE)

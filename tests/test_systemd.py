@@ -1,0 +1,101 @@
+"""The service: what we tell systemd over a real socket, and the unit file judged by systemd's own tools."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.systemd import Notifier
+
+UNIT = Path(__file__).parents[1] / "systemd" / "gateway.service"
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """Systemd's end of the notification socket."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(str(tmp_path / "notify"))
+    sock.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    return sock
+
+
+def test_ready_status_stopping(manager: socket.socket) -> None:
+    with manager:
+        notifier = Notifier()
+        notifier.ready("3 lines live")
+        notifier.status("1 line lost")
+        notifier.stopping()
+        assert [manager.recv(1024) for _ in range(3)] == [b"READY=1\nSTATUS=3 lines live", b"STATUS=1 line lost", b"STOPPING=1\nSTATUS=stopping"]
+
+
+def test_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"gateway-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0" + name)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
+        assert Notifier().notify("READY=1")
+        assert sock.recv(64) == b"READY=1"
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not Notifier().notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    assert not Notifier().notify("READY=1")
+
+
+async def test_watchdog_at_half_the_interval_and_only_while_healthy(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    health = iter([True, False, True])
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    with manager, pytest.raises(asyncio.CancelledError):
+        await Notifier().watch(lambda: next(health), sleep)
+    assert pauses == [15, 15, 15]
+
+
+async def test_no_watchdog_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    await Notifier().watch(lambda: pytest.fail("asked for health although nobody watches us"))
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing")
+        pytest.skip(f"{name} is missing: apt-get install systemd")
+    return found
+
+
+def test_unit_verifies(tmp_path: Path) -> None:
+    program = tmp_path / "gateway"  # the unit names an installed program: verify with one that exists
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "gateway.service"
+    unit.write_text(UNIT.read_text().replace("/opt/gateway/.venv/bin/gateway", str(program)))
+    done = subprocess.run([tool("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "gateway.service" in line or str(program) in line]
+    assert (done.returncode, complaints) == (0, [])
+
+
+def test_unit_is_hardened() -> None:
+    done = subprocess.run(
+        [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(UNIT)], capture_output=True, text=True, timeout=60
+    )
+    exposure = re.search(r"Overall exposure level for gateway\.service: ([\d.]+)", done.stdout)
+    assert exposure is not None, done.stdout + done.stderr
+    assert float(exposure[1]) <= 1.5, done.stdout
