@@ -1,8 +1,27 @@
 """What the operator of the gateway may set: `gateway.toml`, read into frozen types. Unknown keys are refused."""
 
+import ipaddress
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
+
+from gateway.errors import ConfigError
+from gateway.toml_file import Checks, Fault, TomlReader
+
+MONTH_S = 31 * 86400  # no waiting of ours is longer; also refuses inf
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]  # a metric label, a log field and part of a file name
+Order = Literal["at_once", "unacknowledged", "operator"]
+
+# First words of `listen`: Twisted's endpoint strings, and serial: and udp:, which are ours.
+ENDPOINTS = ("serial", "udp", "tcp", "ssl", "systemd")
+BROKERS = ("mqtt", "mqtts")
+STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
 
 class LineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -11,12 +30,12 @@ class LineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     options: what this codec or line understands beyond these, checked by the driver itself.
     """
 
-    name: str
-    codec: str
+    name: Name
+    codec: Annotated[str, msgspec.Meta(min_length=1, examples=["espa444"])]
     listen: str | None = None
     broker: str | None = None
     mandatory: bool = False
-    silence_s: float | None = None
+    silence_s: Seconds | None = None
     options: dict[str, object] = {}
 
 
@@ -26,19 +45,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     order: at_once (the machine orders while the console rings), unacknowledged (when nobody took it), operator (a person does).
     """
 
-    acknowledge_s: float = 60
-    reply_s: float = 180
-    repeat_s: float = 120
-    arrive_s: float = 900  # the fifteen-minute circle (domain 2.5)
-    order: str = "operator"
+    acknowledge_s: Seconds = 60
+    reply_s: Seconds = 180
+    repeat_s: Seconds = 120
+    arrive_s: Seconds = 900  # the fifteen-minute circle (domain 2.5)
+    order: Order = "operator"
     accept_acknowledges: bool = False  # districts without a staffed desk
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    district: str = "honggu"
+    district: Name = "honggu"
     data: str = "../var"  # relative to the configuration file
     districts: str = "districts"  # relative to the configuration file
-    drain_s: float = 10
+    drain_s: Seconds = 10
+    language: Literal["zh-CN", "en"] = "zh-CN"  # of what `gateway check` and the console say until a reader chooses
 
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,32 +71,32 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    format: str = "console"  # console or json
-    level: str = "info"
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class CallsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Telephony facts of the place. `agents` maps an extension to the name shown; `area_code` as dialled, with its 0."""
 
-    hotlines: tuple[str, ...] = ("12349", "12345", "6212345")
-    area_code: str = ""
+    hotlines: tuple[Annotated[str, msgspec.Meta(pattern=r"^\d{3,11}$")], ...] = ("12349", "12345", "6212345")
+    area_code: Annotated[str, msgspec.Meta(pattern=r"^(0\d{2,3})?$", examples=["0931"])] = ""
     trusted: tuple[str, ...] = ()
     agents: dict[str, str] = {}
-    call_back_s: float = 300  # a call not taken becomes a task with this deadline; then a visit is ordered
+    call_back_s: Seconds = 300  # a call not taken becomes a task with this deadline; then a visit is ordered
 
 
 class MqttChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    broker: str
-    client_id: str = "gateway-orders"
+    broker: Annotated[str, msgspec.Meta(min_length=1, examples=["mqtt://127.0.0.1:1883"])]
+    client_id: Annotated[str, msgspec.Meta(min_length=1)] = "gateway-orders"
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
 
 
 class WebhookChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    secret_file: str
-    timeout_s: float = 5
-    attempts: int = 6
+    secret_file: Annotated[str, msgspec.Meta(min_length=1, examples=["webhook.secret"])]
+    timeout_s: Seconds = 5
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
 
 
 class DispatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,15 +109,18 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     major: Policy = Policy(acknowledge_s=60, reply_s=180, order="unacknowledged")
     minor: Policy = Policy(acknowledge_s=180, reply_s=180)
     warning: Policy = Policy(acknowledge_s=3600, reply_s=3600, repeat_s=3600)
-    idle_remind_s: float = 180  # taken but untouched: remind the owner (console design, rule 10)
-    idle_escalate_s: float = 300  # … and then escalate
-    close_call_back_s: float = 86400  # resolved: call the person back within a day
-    join_after_resolved_s: float = 600
-    position_fresh_s: float = 600
+    idle_remind_s: Seconds = 180  # taken but untouched: remind the owner (console design, rule 10)
+    idle_escalate_s: Seconds = 300  # … and then escalate
+    close_call_back_s: Seconds = 86400  # resolved: call the person back within a day
+    join_after_resolved_s: Seconds = 600
+    position_fresh_s: Seconds = 600
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `path` is where it was read from; `folder` what relative paths are relative to."""
+    """The whole file. `path` is where it was read from; `folder` what relative paths are relative to.
+
+    waiting: after a reload, the keys that differ in the file but need a restart (their old values stay in force).
+    """
 
     gateway: GatewayConfig = GatewayConfig()
     store: StoreConfig = StoreConfig()
@@ -108,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policy: PolicyConfig = PolicyConfig()
     line: tuple[LineConfig, ...] = ()
     path: str = ""
+    waiting: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -116,3 +140,90 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def data_folder(self) -> Path:
         return self.folder / self.gateway.data
+
+    @property
+    def district_folder(self) -> Path:
+        return self.folder / self.gateway.districts / self.gateway.district
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """The ways by which an order can leave with this configuration; telling an operator is always one."""
+        configured = {"mqtt": self.dispatch.mqtt, "webhook": self.dispatch.webhook}
+        return frozenset({"console"} | {name for name, channel in configured.items() if channel is not None})
+
+
+def read_config(path: str | Path) -> Config:
+    """The file as a Config; paths in it are relative to its folder. Raises ConfigError with every fault: file, key, remedy."""
+    reader = TomlReader(Path(path), _CHECKS, hidden=("path", "waiting"))
+    tables = reader.load()
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    config = msgspec.structs.replace(reader.table(Config, tables, "", Config()), path=str(path))
+    if "line" in tables:
+        _check_names(config, reader)
+    if not os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
+        reader.add("gateway.district", f"there is no folder {config.gateway.districts}/{config.gateway.district}", "correct it, or gateway.districts")
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return config
+
+
+def _check_names(config: Config, reader: TomlReader) -> None:
+    first: dict[str, int] = {}
+    for number, line in enumerate(config.line, 1):
+        if line.name and line.name in first:
+            reader.add(f"line[{number}].name", f"{line.name!r} is the name of line[{first[line.name]}] too", "give each line a name of its own")
+        first.setdefault(line.name, number)
+
+
+def _line_faults(line: LineConfig) -> Iterator[Fault]:
+    if (line.listen is None) == (line.broker is None):
+        what = "is missing" if line.listen is None else "stands beside broker"
+        yield ("listen", "broker"), what, "write exactly one of listen and broker"
+    elif line.listen is not None:
+        word, colon, rest = line.listen.partition(":")
+        if word not in ENDPOINTS or not colon or not rest:
+            yield ("listen",), f"{line.listen!r} is no endpoint", "begin with " + ", ".join(f"{one}:" for one in ENDPOINTS)
+    elif line.broker is not None:
+        yield from _broker_faults(line.broker)
+
+
+def _broker_faults(broker: str) -> Iterator[Fault]:
+    try:
+        url = urlsplit(broker)
+        usable = url.scheme in BROKERS and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        yield ("broker",), "is no address of a broker", "write mqtt://HOST:1883 or mqtts://HOST:8883"
+        return
+    if not usable:
+        yield ("broker",), "is no address of a broker", "write mqtt://HOST:1883 or mqtts://HOST:8883"
+    if url.username is not None or url.password is not None:
+        yield ("broker",), "holds a name or a password", "write username and password_file: addresses are logged"
+
+
+def _store_faults(store: StoreConfig) -> Iterator[Fault]:
+    if store.url.partition("://")[0] not in STORES or "://" not in store.url:
+        yield ("url",), "is no store that we know", "write sqlite:///gateway.db or postgresql://HOST/DATABASE"
+
+
+def _console_faults(console: ConsoleConfig) -> Iterator[Fault]:
+    host, _, port = console.listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        yield ("listen",), f"{console.listen!r} has no port", "write 127.0.0.1:12349"
+    if host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        remedy = "write 127.0.0.1:12349: accounts come first, until then anybody who reaches the page is let in (reach it by an SSH tunnel)"
+        yield ("listen",), f"{host!r} is not an address of this machine alone", remedy
+
+
+def _channel_faults(channel: MqttChannelConfig) -> Iterator[Fault]:
+    yield from _broker_faults(channel.broker)
+
+
+_CHECKS: Checks = {LineConfig: _line_faults, StoreConfig: _store_faults, ConsoleConfig: _console_faults, MqttChannelConfig: _channel_faults}
