@@ -145,6 +145,9 @@ class Kind(StrEnum):
     HAND_OVER = "hand_over"
     VIEWED = "viewed"
     REVEAL = "reveal"
+    IDENTIFY = "identify"
+    STEP = "step"
+    DUTY = "duty"
     # no subject known
     CANCEL = "cancel"
     RESTORE = "restore"
@@ -204,7 +207,7 @@ def _table() -> dict[Kind, KindFacts]:
     add(
         Group.PEOPLE,
         "acknowledge release assign dispatch withdraw accept decline en_route arrived done escalate merge unmerge shelve unshelve"
-        " note resolve call_back complain hand_over viewed reveal",
+        " note resolve call_back complain hand_over viewed reveal identify step duty",
         none,
     )
     add(Group.SUBJECTLESS, "cancel restore test", none)

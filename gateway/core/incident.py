@@ -172,6 +172,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     delivery  id under which it is sent, always the same, however often (invariant 7)
     pending   what must still leave: "order", "withdrawn" or "taken_by:<responder>"; "" = nothing. This is the outbox
+    exclusive the first accept among exclusive legs wins; what an operator orders stands beside them
     ts        ms since 1970 of the cry it stands for; repeat counts re-sendings after a second cry
     """
 
@@ -183,6 +184,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_by: datetime
     ts: int
     pending: str = ""
+    exclusive: bool = True
     repeat: int = 0
     travel_min: float | None = None
     actor: str = ""

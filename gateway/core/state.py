@@ -10,10 +10,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from gateway.config import CallsConfig, Policy, PolicyConfig
 from gateway.core.incident import OPEN_LEG, Incident
 from gateway.core.register import Register
 from gateway.core.routing import Router
-from gateway.event import Event, Kind, Phase, Position
+from gateway.event import Event, Kind, Phase, Position, Severity
 
 # Message identities remembered in memory. 200,000 is over three minutes of the aimed 1,000 alarms a second and about
 # 40 MB; older ones are still caught by the journal's unique index, only more slowly.
@@ -96,7 +97,9 @@ class Overlay(Generic[V]):
 class WorkingSet:
     """Everything a decision needs, in memory. Only the pipeline changes it, only after a commit."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, policy: PolicyConfig | None = None, calls: CallsConfig | None = None) -> None:
+        self.policy = policy or PolicyConfig()
+        self.call_rules = calls or CallsConfig()
         self.incidents: dict[str, Incident] = {}
         self.by_key: dict[str, str] = {}
         self.by_delivery: dict[str, str] = {}
@@ -139,6 +142,8 @@ class Draft:
         self.base = base
         self.register = base.register
         self.router = base.router
+        self.policy = base.policy
+        self.call_rules = base.call_rules
         self.incidents: Overlay[Incident] = Overlay(base.incidents)
         self.by_key: Overlay[str] = Overlay(base.by_key)
         self.by_delivery: Overlay[str] = Overlay(base.by_delivery)
@@ -150,6 +155,11 @@ class Draft:
         self.next_number = base.next_number
         self.opened = 0
         self.closed = 0
+
+    def policy_for(self, severity: Severity) -> Policy:
+        """How an incident of this severity is pressed."""
+        policy: Policy = getattr(self.policy, "warning" if severity is Severity.NONE else severity.value)
+        return policy
 
     def new_incident_id(self) -> str:
         """I100001, I100002, …: short enough to be said on the telephone."""

@@ -1,0 +1,205 @@
+"""What an operator may do to an incident, and what each command changes. A command that cannot be done raises Refused."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from gateway.core import orders
+from gateway.core.escalation import rearm
+from gateway.core.incident import OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
+from gateway.core.routing import SHOWN, Decision
+from gateway.core.state import Draft
+from gateway.errors import Refused
+from gateway.event import Kind, Position
+
+NOTE_LIMIT = 2000  # characters; a screen of text, far above what is typed during a call
+RELEASE_WITHIN = timedelta(seconds=30)  # Z takes an acknowledgement back (console design, 4)
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One wish of an operator. `facts` by action: see `on_command`; `key` is the idempotency key, `expected` the state seen."""
+
+    action: Action
+    actor: str
+    incident: str
+    facts: dict[str, object] = {}
+    key: str | None = None
+
+
+def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
+    """Do it in the draft and give the incident after it.
+
+    acknowledge, release, assign{to}, note{text}, step{step}, dispatch{responder?}, withdraw{delivery}, escalate{reason?},
+    identify{person}, resolve{outcome, note?}, call_back{satisfaction?, note?, complaint?}, complain{note}.
+    """
+    incident = draft.incidents.get(command.incident)
+    if incident is None:
+        raise Refused("unknown_incident", 404)
+    identity = f"command|{command.key}" if command.key else None
+    if identity is not None:
+        if draft.is_known(identity):
+            return incident
+    done = _DO[command.action](draft, incident, command, now)
+    if done is incident:
+        return incident
+    if identity is not None:
+        draft.known[identity] = None
+    draft.record(Kind(command.action.value), now, done, command.actor, identity, **command.facts)
+    if command.action is not Action.RELEASE:
+        untouched = {name: at for name, at in done.deadlines.items() if not name.startswith("idle")}
+        flags = with_flags(done.flags, drop=(Flag.STALLED,))
+        done = msgspec.structs.replace(done, deadlines=untouched, flags=flags)
+    done = rearm(draft, done, now)
+    draft.put(done)
+    if not done.is_open and draft.by_key.get(done.key) == done.id:
+        del draft.by_key[done.key]
+    return done
+
+
+def _acknowledge(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    if incident.state is State.ACKNOWLEDGED:
+        if incident.owner == command.actor:
+            return incident
+        raise Refused("already_acknowledged", by=incident.owner, at=incident.acknowledged_at)
+    return apply(incident, Action.ACKNOWLEDGE, now, owner=command.actor, acknowledged_at=now)
+
+
+def _release(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    if incident.owner != command.actor:
+        raise Refused("not_yours", by=incident.owner)
+    if incident.acknowledged_at is None or now - incident.acknowledged_at > RELEASE_WITHIN:
+        raise Refused("too_late", within_s=RELEASE_WITHIN.total_seconds())
+    return apply(incident, Action.RELEASE, now, owner=None, acknowledged_at=None)
+
+
+def _assign(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    return apply(incident, Action.ASSIGN, now, owner=_required(command, "to"), acknowledged_at=now)
+
+
+def _note(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    _required(command, "text")
+    return apply(incident, Action.NOTE, now)
+
+
+def _step(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    step = _required(command, "step")
+    return incident if step in incident.steps else apply(incident, Action.STEP, now, steps=(*incident.steps, step))
+
+
+def _dispatch(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    if not incident.is_open:
+        raise Refused(f"not_when_{incident.state}")
+    wanted = command.facts.get("responder")
+    if wanted is None:
+        return orders.order_nearest(draft, incident, now, command.actor, choices=SHOWN)
+    responder = draft.router.responder(str(wanted))
+    if responder is None:
+        raise Refused("unknown_responder", 400, responder=wanted)
+    if any(leg.responder == responder.id and leg.state in OPEN_LEG for leg in incident.legs):
+        raise Refused("already_ordered", responder=responder.id)
+    looked_at = draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load, choices=SHOWN)
+    mine = next((candidate for candidate in looked_at.candidates if candidate.responder == responder.id), None)
+    decision = Decision(
+        responder=responder.id,
+        rule="operator",
+        register=looked_at.register,
+        at=now,
+        position=incident.position,
+        travel_min=mine.travel_min if mine else None,
+        candidates=looked_at.candidates,
+    )
+    return orders.order(draft, incident, decision, now, command.actor)
+
+
+def _withdraw(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    leg = incident.leg(_required(command, "delivery"))
+    if leg is None:
+        raise Refused("unknown_delivery", 404)
+    withdrawn = apply_leg(incident, leg, "withdraw", now, pending="withdrawn", reason=str(command.facts.get("reason") or "operator"))
+    return apply(withdrawn, Action.WITHDRAW, now)
+
+
+def _escalate(draft: Draft, incident: Incident, _command: Command, now: datetime) -> Incident:
+    incident = apply(incident, Action.ESCALATE, now, flags=with_flags(incident.flags, add=(Flag.ESCALATED,)))
+    asked = [leg for leg in incident.legs if leg.state in OPEN_LEG]
+    if asked:
+        return orders.order_above(draft, incident, asked[-1], now)
+    return orders.order_nearest(draft, incident, now)
+
+
+def _identify(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    person = draft.register.persons.get(_required(command, "person"))
+    if person is None:
+        raise Refused("unknown_person", 404)
+    changes: dict[str, Any] = {"person": person.id, "candidates": (), "area": person.area or incident.area}
+    if person.lat is not None and person.lon is not None and (incident.position is None or incident.position.source == "area"):
+        changes["position"] = Position(lat=person.lat, lon=person.lon, source="home")
+    key = f"person:{person.id}"
+    other = draft.incident_of_key(key)
+    if other is None or not other.is_open:
+        if draft.by_key.get(incident.key) == incident.id:
+            del draft.by_key[incident.key]
+        draft.by_key[key] = incident.id
+        changes["key"] = key
+    return apply(incident, Action.IDENTIFY, now, **changes)
+
+
+def _resolve(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    outcome = _word(command, "outcome", Outcome)
+    incident = apply(incident, Action.RESOLVE, now, outcome=outcome, resolved_at=now, owner=command.actor)
+    incident = orders.withdraw_open(incident, now, reason="resolved")
+    return msgspec.structs.replace(incident, flags=with_flags(incident.flags, drop=(Flag.CALL_DUE, Flag.STALLED)))
+
+
+def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    satisfaction = command.facts.get("satisfaction")
+    if satisfaction is not None and not (isinstance(satisfaction, int) and 1 <= satisfaction <= 5):
+        raise Refused("bad_satisfaction", 400, allowed="1..5")
+    if incident.state is not State.RESOLVED:  # a lost call is called back: the task is done, the incident goes on
+        deadlines = {name: at for name, at in incident.deadlines.items() if name != "call"}
+        return apply(incident, Action.CALL_BACK, now, flags=with_flags(incident.flags, drop=(Flag.CALL_DUE,)), deadlines=deadlines)
+    if command.facts.get("complaint"):
+        return _complain(draft, incident, command, now)
+    return apply(incident, Action.CALL_BACK, now, satisfaction=satisfaction, closed_at=now)
+
+
+def _complain(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    _required(command, "note")
+    flags = with_flags(incident.flags, add=(Flag.COMPLAINT,))
+    incident = apply(incident, Action.COMPLAIN, now, flags=flags, owner=command.actor, acknowledged_at=now, resolved_at=None, closed_at=None)
+    if draft.by_key.get(incident.key) is None:
+        draft.by_key[incident.key] = incident.id
+    return incident
+
+
+def _required(command: Command, name: str) -> str:
+    value = command.facts.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise Refused(f"missing_{name}", 400)
+    if len(value) > NOTE_LIMIT:
+        raise Refused(f"{name}_too_long", 400, limit=NOTE_LIMIT)
+    return value
+
+
+def _word(command: Command, name: str, words: type[Outcome]) -> Outcome:
+    try:
+        return words(_required(command, name))
+    except ValueError:
+        raise Refused(f"bad_{name}", 400, allowed=[word.value for word in words]) from None
+
+
+_DO = {
+    Action.ACKNOWLEDGE: _acknowledge,
+    Action.RELEASE: _release,
+    Action.ASSIGN: _assign,
+    Action.NOTE: _note,
+    Action.STEP: _step,
+    Action.DISPATCH: _dispatch,
+    Action.WITHDRAW: _withdraw,
+    Action.ESCALATE: _escalate,
+    Action.IDENTIFY: _identify,
+    Action.RESOLVE: _resolve,
+    Action.CALL_BACK: _call_back,
+    Action.COMPLAIN: _complain,
+}
