@@ -83,7 +83,12 @@ Emit = Callable[[Sequence[Event | Rejected]], Awaitable[Sequence[Verdict]]]
 
 
 class Codec(Protocol):
-    """A sans-I/O decoder of one stream or of one datagram peer. `now` is monotonic seconds. Bytes never make it raise."""
+    """A sans-I/O decoder of one stream or of one datagram peer. `now` is monotonic seconds. Bytes never make it raise.
+
+    peer_repeats: refuse() makes the peer send the message again. False: the line must hold it and emit it again.
+    """
+
+    peer_repeats: bool
 
     def receive_data(self, data: bytes, now: float) -> list[Signal | Rejected]:
         """Take any fragment; give what it completed, in order."""

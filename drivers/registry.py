@@ -13,6 +13,7 @@ import msgspec
 from drivers.contract import Codec, Line
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import ConfigError
+from gateway.event import new_id
 
 # What the first word of `listen` may be for each kind of codec; broker lines have `broker` in its place.
 STREAM_ENDPOINTS = ("serial", "tcp", "ssl", "systemd")
@@ -39,6 +40,7 @@ class Driver:
     options   frozen msgspec.Struct with forbid_unknown_fields: what `[line.options]` may hold
     codec     (options, calls) -> a fresh codec, as `gateway decode` uses it; one per connection or per line
     line      (config, options, calls, restore) -> Line; None for stream codecs, which run over any stream line
+    session   the codec numbers its own messages: a line hands it a session name, so that identities stay unique over restarts
     check     (config, options) -> problems beyond types, for instance an expression that does not compile
     """
 
@@ -47,18 +49,19 @@ class Driver:
     codec: Callable[[Any, CallsConfig], Any]
     line: Callable[[LineConfig, Any, CallsConfig, Sequence[Any]], Line] | None = None
     check: Callable[[LineConfig, Any], list[str]] = _no_problems
+    session: Callable[[Any, str], Codec] | None = None
 
 
 def _espa444() -> Driver:
     from drivers.panel.espa444 import EspaOptions, EspaStation
 
-    return Driver(Transport.STREAM, EspaOptions, lambda options, _calls: EspaStation(options))
+    return Driver(Transport.STREAM, EspaOptions, lambda options, _calls: EspaStation(options), session=EspaStation)
 
 
 def _ascii_button() -> Driver:
     from drivers.panel.ascii_button import AsciiButtonOptions, AsciiButtons
 
-    return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options))
+    return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options), session=AsciiButtons)
 
 
 DRIVERS: dict[str, Callable[[], Driver]] = {
@@ -113,7 +116,7 @@ def build_line(config: LineConfig, calls: CallsConfig, restore: Sequence[Any] = 
         return driver.line(config, options, calls, restore)
 
     def new_codec() -> Codec:
-        codec: Codec = driver.codec(options, calls)
+        codec: Codec = driver.codec(options, calls) if driver.session is None else driver.session(options, new_id())
         return codec
 
     if (config.listen or "").startswith("serial:"):
