@@ -1,0 +1,311 @@
+"""One MQTT connection, as the line and the channel both need it: aiomqtt connects, subscribes and parts; paho is driven by us in between.
+
+Only this module knows aiomqtt and paho. Three of their habits are replaced, each because it was measured:
+
+- paho reads one packet a wake-up; here whatever has arrived is read at once (bounded, so that others get their turn);
+- a write costs a turn of the selector per packet; here all that was queued in one turn of the loop leaves in the next;
+- receipts cost one system call each; here the receipts of a group leave as one block of bytes.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+import msgspec
+import paho.mqtt.client as paho
+
+from gateway.errors import ConfigError, LineError
+
+# Packets read before the rest of the house gets its turn: about 5 ms of work.
+READ_AT_ONCE = 100
+# Half a minute: a broker that vanished without a word is noticed within 30 to 60 s; on a mobile uplink it keeps NAT mappings open.
+KEEPALIVE_S = 30
+# How long a CONNACK or SUBACK may take, and how long we try to say goodbye to a broker that does not read.
+ANSWER_S = 10.0
+GOODBYE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where a broker is and who we are there. `password` is never printed."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password_file: str = ""
+    ca_file: str = ""
+
+    @staticmethod
+    def parse(url: str, *, username: str = "", password_file: str = "", ca_file: str = "") -> "Broker":
+        """Read `mqtt://[user@]host[:port]` or `mqtts://…` (ports 1883 and 8883). Passwords stand in a file, never in the URL: ConfigError."""
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == -1 or parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ConfigError([f"broker: {parts.scheme}://{parts.hostname} cannot be used; write mqtt://[user@]host[:port] or mqtts://…"])
+        if parts.password is not None:
+            raise ConfigError(["broker: holds a password; put it into a file and write password_file"])
+        tls = parts.scheme == "mqtts"
+        if ca_file and not tls:
+            raise ConfigError(["ca_file: is for mqtts:// only; change the broker's scheme or remove it"])
+        name = username or unquote(parts.username or "")
+        if password_file and not name:
+            raise ConfigError(["password_file: needs a username"])
+        return Broker(parts.hostname, port or (8883 if tls else 1883), tls, name or None, password_file, ca_file)
+
+
+class Arrived(msgspec.Struct, frozen=True, gc=False):
+    """One publish as it came. `mid` and `qos` are what `acknowledge` wants back; `topic` is None when it is no UTF-8."""
+
+    topic: str | None
+    payload: bytes
+    mid: int
+    qos: int
+    retain: bool
+    dup: bool
+
+
+class MqttSession:
+    """A connection from `connect` to `close`; used once. All callbacks run in the event loop.
+
+    room          how many messages may still be read; the owner lowers and raises it
+    on_arrived    called after each round of reading with what it brought, in order; must not raise
+    on_published  called with the message id when the broker has confirmed a publish of ours (PUBACK)
+    lost          a future that gets the reason (text) as its result when the connection is gone
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str,
+        kept: bool,
+        keepalive_s: int = KEEPALIVE_S,
+        on_arrived: Callable[[list[Arrived]], None] | None = None,
+        on_published: Callable[[int], None] | None = None,
+    ) -> None:
+        self._broker = broker
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self.room = READ_AT_ONCE
+        self._on_arrived = on_arrived
+        self._on_published = on_published
+        self._round: list[Arrived] = []
+        self._fd = -1
+        self._is_paused = False
+        self._is_writing = False
+        self._is_dropped = False
+        self._no_ping_timeout: asyncio.TimerHandle | None = None
+        try:
+            password = Path(broker.password_file).read_text(encoding="utf-8").strip() if broker.password_file else None
+            tls = ssl.create_default_context(cafile=broker.ca_file or None) if broker.tls else None
+        except (OSError, ValueError) as error:
+            raise LineError(f"secret or certificate cannot be read: {error}") from error
+        self._client = aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.username,
+            password=password,
+            identifier=client_id,
+            clean_session=not kept,
+            keepalive=keepalive_s,
+            timeout=ANSWER_S,
+            tls_context=tls,
+            max_inflight_messages=0,  # the channel bounds itself; paho's 20 would queue where nobody sees it
+            socket_options=((IPPROTO_TCP, TCP_NODELAY, 1),),
+        )
+        self._paho = self._client._client
+        self._paho.disable_logger()  # it formats six lines a message for nobody
+        # Before connecting: set later it is without effect for what the broker redelivers at once, and messages are lost when we are killed.
+        self._paho.manual_ack_set(True)
+        self._paho.on_message = self._take
+        self._paho.on_publish = self._confirmed
+        self._part = self._paho.on_disconnect
+        self._paho.on_disconnect = self._parted
+        self._paho.on_socket_register_write = self._wants_to_write
+        self._paho.on_socket_unregister_write = self._has_written
+
+    async def connect(self) -> None:
+        """Connect and log in. LineError when that fails. Cancelling leaves a thread that ends by itself."""
+        try:
+            await self._client.__aenter__()
+        except aiomqtt.MqttError as error:
+            self._drop()
+            raise LineError(f"broker {self._broker.host}:{self._broker.port}: {error}") from error
+        except (OSError, ValueError) as error:  # TLS refused, name unknown
+            self._drop()
+            raise LineError(f"broker {self._broker.host}:{self._broker.port}: {type(error).__name__}: {error}") from error
+        except BaseException:
+            self._drop()
+            raise
+        socket = self._paho.socket()
+        if socket is None:
+            raise LineError("the broker closed the connection at once")
+        self._fd = socket.fileno()
+        self._loop.add_reader(self._fd, self._read)  # takes the place of aiomqtt's
+        self._loop.call_soon(self._read)
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Subscribe to all filters with QoS 1. LineError when one is refused."""
+        try:
+            granted = await self._client.subscribe([(topic, 1) for topic in topics])
+        except aiomqtt.MqttError as error:
+            raise LineError(f"cannot subscribe: {error}") from error
+        for topic, code in zip(topics, granted, strict=True):
+            if getattr(code, "is_failure", False):
+                raise LineError(f"the broker refuses the subscription to {topic}")
+
+    async def close(self) -> None:
+        """Say goodbye if there is somebody to say it to; afterwards the socket is closed."""
+        self._cancel_ping_guard()
+        try:
+            if self._paho.socket() is not None:
+                with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
+                    async with asyncio.timeout(GOODBYE_S):
+                        await self._client.__aexit__(None, None, None)
+        finally:
+            self._drop()
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """Queue one publish with QoS 1; the message id that `on_published` will bring. LineError when it cannot be queued. ValueError: bad topic."""
+        info = self._paho.publish(topic, payload, qos=1)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise LineError(paho.error_string(info.rc))
+        return info.mid
+
+    def acknowledge(self, receipts: Sequence[tuple[int, int]]) -> None:
+        """Queue the receipts of (mid, qos), in this order: PUBACK of MQTT 3.1.1, 3.4; messages of QoS 0 want none."""
+        if self._fd < 0:
+            return
+        pubacks = b"".join([_PUBACK(0x40, 2, mid) for mid, qos in receipts if qos == 1])
+        if pubacks:
+            # paho would queue, and send, four bytes at a time (`Client.ack`).
+            self._paho._packet_queue(paho.PUBACK, pubacks, 0, 1)
+        for mid, qos in receipts:
+            if qos == 2:  # left over from a session that somebody else opened
+                self._paho.ack(mid, qos)
+
+    def pause_reading(self) -> None:
+        """Stop reading; the broker and TCP hold back the rest. Keep-alive goes on: we ping, and do not judge answers that we do not read."""
+        if not self._is_paused and self._fd >= 0:
+            self._is_paused = True
+            self._loop.remove_reader(self._fd)
+            self._forgive_ping()
+
+    def resume_reading(self) -> None:
+        """Read again, first of all what waits."""
+        if self._is_paused and self._fd >= 0:
+            self._is_paused = False
+            self._cancel_ping_guard()
+            self._paho._ping_t = 0.0
+            self._loop.add_reader(self._fd, self._read)
+            self._loop.call_soon(self._read)
+
+    def _forgive_ping(self) -> None:
+        """While nothing is read no PINGRESP is seen: let paho forget that it waits for one, so that it goes on pinging and does not hang up."""
+        self._paho._ping_t = 0.0
+        self._no_ping_timeout = self._loop.call_later(0.5, self._forgive_ping)  # twice in each second of paho's own check
+
+    def _cancel_ping_guard(self) -> None:
+        if self._no_ping_timeout is not None:
+            self._no_ping_timeout.cancel()
+            self._no_ping_timeout = None
+
+    def _read(self) -> None:
+        """Read what has arrived, to the end or to READ_AT_ONCE, and hand it over in one piece."""
+        if self._is_paused or self._fd < 0:
+            return
+        client = self._paho
+        try:
+            for _ in range(min(READ_AT_ONCE, self.room)):
+                before = len(self._round)
+                if client.loop_read() != paho.MQTT_ERR_SUCCESS:
+                    break
+                if len(self._round) == before and not _has_pending(client.socket()):
+                    break
+            else:
+                self._loop.call_soon(self._read)
+        except Exception as error:  # paho lets OSError and, on odd packets, others through; for us all mean: connect again
+            self._fail(f"{type(error).__name__}: {error}")
+        if self._round and self._on_arrived is not None:
+            arrived, self._round = self._round, []
+            self._on_arrived(arrived)
+
+    def _take(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic: str | None = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        self._round.append(Arrived(topic, bytes(message.payload), message.mid, message.qos, message.retain, message.dup))
+
+    def _confirmed(self, _client: object, _data: object, mid: int, *_reason: object) -> None:
+        if self._on_published is not None:
+            self._on_published(mid)
+
+    def _wants_to_write(self, *_arguments: object) -> None:
+        if threading.get_ident() != self._thread:  # CONNECT is queued in the thread that connects
+            self._loop.call_soon_threadsafe(self._write)
+        elif not self._is_writing:
+            self._loop.call_soon(self._write)
+
+    def _has_written(self, _client: object, _data: object, socket: Any) -> None:
+        if self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(socket.fileno())
+
+    def _write(self) -> None:
+        client = self._paho
+        if self._is_dropped:  # cancelled while the thread was still connecting
+            client._sock_close()
+            return
+        try:
+            client.loop_write()
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+            return
+        socket = client.socket()
+        if socket is not None and client.want_write() and not self._is_writing:
+            self._is_writing = True
+            self._loop.add_writer(socket.fileno(), self._write)
+
+    def _parted(self, *arguments: object) -> None:
+        self._part(*arguments)  # type: ignore[misc, arg-type]
+        self._fd = -1
+        if not self.lost.done():
+            self.lost.set_result(str(arguments[3]))
+
+    def _fail(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the socket without ceremony, if it is still open, and let nobody complain of futures that were not awaited."""
+        self._cancel_ping_guard()
+        self._fd = -1
+        self._is_dropped = True
+        self._paho._sock_close()
+        for future in (self._client._connected, self._client._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()
+
+
+_PUBACK = struct.Struct("!BBH").pack
+
+
+def _has_pending(socket: object) -> bool:
+    """Does TLS hold decrypted bytes that the selector cannot see?"""
+    return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
