@@ -1,1 +1,1 @@
-
+"""Panels and button receivers: espa444 (blocks in espa_block), ascii_button."""

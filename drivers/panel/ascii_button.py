@@ -37,7 +37,7 @@ class AsciiButtonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         for address, kind in self.learned.items():
             if not re.fullmatch(r"\d{1,10}|[0-9A-Fa-f]{1,8}(:\w{1,8})?", address):
                 raise ValueError(f'learned: {address!r} is no address; write "ID:SWITCH" or a bare number')
-            if kind and kind not in Kind:
+            if kind and kind not in Kind.__members__.values():
                 raise ValueError(f"learned: {address!r}: {kind!r} is not a kind; write sos, help, fall, medical, smoke, … or nothing for sos")
 
     def kinds(self) -> dict[str, Kind]:
@@ -86,7 +86,7 @@ class AsciiButtons:
     def deadline(self) -> float | None:
         return None
 
-    def handle_deadline(self, now: float) -> list[Signal | Rejected]:
+    def handle_deadline(self, now: float) -> list[Signal | Rejected]:  # noqa: ARG002 - the contract's name
         return []
 
     def _collect(self, part: bytes) -> list[Signal | Rejected]:

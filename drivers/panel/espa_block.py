@@ -24,7 +24,7 @@ RECORDS = {
 HEADERS = {"1": "call_to_pager", "2": "status_information", "3": "status_request", "4": "call_to_subscriber_line", "5": "other_information"}
 RESET_CALL = "1"  # call type
 STATUS_FAULT = "8"  # call status
-_UNPRINTABLE = {code: " " for code in range(0x20)}
+_UNPRINTABLE = dict.fromkeys(range(0x20), " ")
 
 
 class TextRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

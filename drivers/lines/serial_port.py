@@ -1,0 +1,120 @@
+"""A line on one serial port: `serial:/dev/ttyUSB0:baudrate=9600:bytesize=7:parity=E:stopbits=2`.
+
+pyserial beneath Twisted. Opened for ourselves alone, without flow control by characters: check characters may look like XOFF.
+A pseudo-terminal takes only 8 bits without parity.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+import serial
+from twisted.internet.serialport import SerialPort
+
+from drivers.contract import Codec, Emit, Report
+from drivers.lines.conversation import Conversation, Held
+from drivers.lines.silence import SilenceWatch
+from gateway.config import LineConfig
+from gateway.errors import LineError
+
+STORE_S = 5.0  # after the port is lost: so long may the store take for what was read before
+
+
+class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The words of the endpoint string after the device."""
+
+    baudrate: int = 9600
+    bytesize: int = 8
+    parity: str = "N"
+    stopbits: float = 1
+    rtscts: bool = False
+
+
+def read_endpoint(listen: str) -> tuple[str, SerialSettings]:
+    """(device, settings). A colon in the device's path is written `\\:`. Raises ValueError naming the word."""
+    _, device, *words = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", listen)]
+    given = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r} is not key=value; write for instance baudrate=9600")
+        given[key] = value
+    try:
+        settings = msgspec.convert(given, SerialSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{error}; known words: baudrate, bytesize, parity, stopbits, rtscts") from error
+    allowed = (
+        ("baudrate", settings.baudrate > 0, "a speed above 0"),
+        ("bytesize", settings.bytesize in (7, 8), "7 or 8"),
+        ("parity", settings.parity in tuple("NEOMS"), "N, E, O, M or S"),
+        ("stopbits", settings.stopbits in (1, 1.5, 2), "1, 1.5 or 2"),
+    )
+    for key, is_good, remedy in allowed:
+        if not is_good:
+            raise ValueError(f"{key}={given[key]}: write {remedy}")
+    if not device:
+        raise ValueError("no device; write for instance serial:/dev/ttyUSB0:baudrate=9600")
+    return device, settings
+
+
+def check_endpoint(listen: str) -> list[str]:
+    """What is wrong with a `serial:` endpoint string; empty when nothing is."""
+    try:
+        read_endpoint(listen)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+class ExclusivePort(SerialPort):
+    """Nobody else may open the port meanwhile: two readers would each get half of the bytes."""
+
+    _serialFactory = staticmethod(partial(serial.Serial, exclusive=True))
+
+
+class SerialLine:
+    """One port, one codec; a new codec after each loss, since half a block is worth nothing."""
+
+    def __init__(self, config: LineConfig, new_codec: Callable[[], Codec]) -> None:
+        self.name = config.name
+        self.codec_name = config.codec
+        self.mandatory = config.mandatory
+        self._device, self._settings = read_endpoint(config.listen or "")
+        self._silence_s = config.silence_s
+        self._new_codec = new_codec
+        self._held: list[Held] = []
+
+    async def run(self, emit: Emit, report: Report) -> None:
+        """Until cancelled. Raises LineError, the port closed, when it cannot be opened or is unplugged; a codec's error as it is (our bug)."""
+        watch = SilenceWatch(report, self._silence_s)
+        conversation = Conversation(self.name, self._new_codec(), watch.heard, self._held)
+        self._open(conversation)
+        self._held = []
+        report.live()
+        delivery = asyncio.create_task(conversation.deliver(emit), name=f"{self.name} delivery")
+        silence = asyncio.create_task(watch.run(), name=f"{self.name} silence")
+        lost = asyncio.create_task(conversation.lost.wait(), name=f"{self.name} port")
+        try:
+            await asyncio.wait({delivery, silence, lost}, return_when=asyncio.FIRST_COMPLETED)
+            conversation.hang_up()
+            await asyncio.wait({delivery}, timeout=STORE_S)
+            for ended in (silence, delivery):
+                if ended.done():
+                    ended.result()
+        finally:
+            conversation.hang_up()
+            for task in (delivery, silence, lost):
+                task.cancel()
+            await asyncio.gather(delivery, silence, lost, return_exceptions=True)
+            self._held = conversation.held()
+        raise LineError(f"{self._device}: {conversation.lost_reason}")
+
+    def _open(self, conversation: Conversation) -> None:
+        from twisted.internet import reactor
+
+        try:
+            ExclusivePort(conversation, self._device, reactor, **msgspec.structs.asdict(self._settings))  # type: ignore[no-untyped-call]
+        except (OSError, ValueError, serial.SerialException) as error:
+            raise LineError(f"cannot open {self._device}: {error}") from error
