@@ -36,16 +36,16 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
     incident = draft.incidents.get(command.incident)
     if incident is None:
         raise Refused("unknown_incident", 404)
-    identity = f"command|{command.key}" if command.key else None
-    if identity is not None:
-        if draft.is_known(identity):
-            return incident
+    identity = _identity(command)
+    if identity is not None and draft.is_known(identity):
+        return incident
     done = _DO[command.action](draft, incident, command, now)
     if done is incident:
         return incident
     if identity is not None:
         draft.known[identity] = None
-    draft.record(Kind(command.action.value), now, done, command.actor, identity, **command.facts)
+    if command.action is not Action.DISPATCH:  # an order writes its own record, with the decision
+        draft.record(Kind(command.action.value), now, done, command.actor, identity, **command.facts)
     if command.action is not Action.RELEASE:
         untouched = {name: at for name, at in done.deadlines.items() if not name.startswith("idle")}
         flags = with_flags(done.flags, drop=(Flag.STALLED,))
@@ -55,6 +55,10 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
     if not done.is_open and draft.by_key.get(done.key) == done.id:
         del draft.by_key[done.key]
     return done
+
+
+def _identity(command: Command) -> str | None:
+    return f"command|{command.key}" if command.key else None
 
 
 def _acknowledge(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -92,7 +96,7 @@ def _dispatch(draft: Draft, incident: Incident, command: Command, now: datetime)
         raise Refused(f"not_when_{incident.state}")
     wanted = command.facts.get("responder")
     if wanted is None:
-        return orders.order_nearest(draft, incident, now, command.actor, choices=SHOWN)
+        return orders.order_nearest(draft, incident, now, command.actor, SHOWN, _identity(command))
     responder = draft.router.responder(str(wanted))
     if responder is None:
         raise Refused("unknown_responder", 400, responder=wanted)
@@ -109,7 +113,7 @@ def _dispatch(draft: Draft, incident: Incident, command: Command, now: datetime)
         travel_min=mine.travel_min if mine else None,
         candidates=looked_at.candidates,
     )
-    return orders.order(draft, incident, decision, now, command.actor)
+    return orders.order(draft, incident, decision, now, command.actor, _identity(command))
 
 
 def _withdraw(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:

@@ -15,11 +15,13 @@ from gateway.event import KINDS, Event, Group, Kind, new_id
 ANSWERS = frozenset((Kind.ACCEPT, Kind.DECLINE, Kind.EN_ROUTE, Kind.ARRIVED, Kind.DONE))
 
 
-def order_nearest(draft: Draft, incident: Incident, now: datetime, actor: str | None = None, choices: int = 1) -> Incident:
-    """Order the nearest that fits and has not been asked yet; with nobody left, the desk."""
+def order_nearest(
+    draft: Draft, incident: Incident, now: datetime, actor: str | None = None, choices: int = 1, identity: str | None = None
+) -> Incident:
+    """Order the nearest that fits and has not been asked yet; with nobody left, the desk. `identity`: of the command, if any."""
     asked = {leg.responder for leg in incident.legs}
     decision = draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load, asked, choices)
-    return order(draft, incident, decision, now, actor)
+    return order(draft, incident, decision, now, actor, identity)
 
 
 def order_above(draft: Draft, incident: Incident, leg: Leg, now: datetime) -> Incident:
@@ -28,7 +30,7 @@ def order_above(draft: Draft, incident: Incident, leg: Leg, now: datetime) -> In
     return order(draft, incident, draft.router.above(leg.responder, incident.position, now, draft.load, asked), now)
 
 
-def order(draft: Draft, incident: Incident, decision: Decision, now: datetime, actor: str | None = None) -> Incident:
+def order(draft: Draft, incident: Incident, decision: Decision, now: datetime, actor: str | None = None, identity: str | None = None) -> Incident:
     """Put one order on the incident, with the decision that explains it. The desk, asked before, is asked again."""
     responder = draft.router.responder(decision.responder) or draft.router.desk
     policy = draft.policy_for(incident.severity)
@@ -56,7 +58,9 @@ def order(draft: Draft, incident: Incident, decision: Decision, now: datetime, a
         "flags": with_flags(incident.flags, add=(Flag.BEYOND_CIRCLE,)) if beyond and not incident.legs else incident.flags,
     }
     incident = apply(incident, Action.DISPATCH, now, **changes)
-    draft.record(Kind.DISPATCH, now, incident, actor, delivery=leg.delivery, responder=leg.responder, channel=leg.channel, decision=decision)
+    draft.record(
+        Kind.DISPATCH, now, incident, actor, identity, delivery=leg.delivery, responder=leg.responder, channel=leg.channel, decision=decision
+    )
     return incident
 
 

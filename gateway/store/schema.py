@@ -1,0 +1,78 @@
+"""The tables, the same on SQLite and PostgreSQL. Times are microseconds since 1970 UTC, JSON is text.
+
+`incident` holds the whole incident (legs and deadlines included) in `body`; the other columns are there to be asked
+for. `next_at` is the deadline row of invariant 4. The timeline of an incident is its journal entries.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("line", Text),
+    Column("device", Text),
+    Column("dedup", Text, unique=True),
+    Column("person", Text),
+    Column("incident", Text),
+    Column("actor", Text),
+    Column("facts", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Index("journal_incident", "incident", "seq"),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("person", Text),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("next_at", BigInteger),
+    Column("body", Text, nullable=False),
+)
+Index("incident_state", incident.c.state)
+
+call = Table(
+    "call",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+last_seen = Table(
+    "last_seen",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+rejected = Table(
+    "rejected",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("device", Text),
+    Column("detail", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)

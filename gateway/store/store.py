@@ -1,0 +1,359 @@
+"""The store: one transaction a batch in, the working set out. Calls block; the pipeline makes them in its writer thread.
+
+Statements are SQLAlchemy Core, compiled once and run with `exec_driver_sql`: the ORM-free path that costs little more than
+the bare driver (docs/decisions/0003).
+"""
+
+import fcntl
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from gateway.clock import from_micros, micros
+from gateway.core.incident import Incident, State
+from gateway.core.state import Call, Record, Seen
+from gateway.errors import StoreBroken, StoreDown
+from gateway.store.chain import GENESIS, Broken, Row, digest_of, link, verify
+from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_seen, meta, metadata, rejected
+
+# Identities read back at start, so that a redelivery after a crash is folded without asking the index; older ones are asked.
+KNOWN_AT_START = 50_000
+# Rejected messages kept for inspection; at 1 KiB each about 100 MB. Older ones give way, and are still counted.
+REJECTED_KEPT = 100_000
+POSTGRES_LOCK = 12349  # advisory lock: one writer a database
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A rejected message, kept for inspection."""
+
+    at: datetime
+    line: str
+    reason: str
+    device: str | None = None
+    detail: str = ""
+    raw: bytes = b""
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """What one transaction writes. A call of None is over."""
+
+    records: Sequence[Record] = ()
+    incidents: Iterable[Incident] = ()
+    calls: Iterable[tuple[str, Call | None]] = ()
+    refusals: Sequence[Refusal] = ()
+    next_number: int = 0
+
+
+class Restored(msgspec.Struct, kw_only=True):
+    """What a start finds."""
+
+    incidents: list[Incident]
+    calls: list[Call]
+    known: list[str]
+    seen: list[tuple[str, Seen]]
+    next_number: int
+    opened: int
+    closed: int
+
+
+class KnownAlready(Exception):
+    """Some messages of the batch are on disk already (older than memory reaches): `identities` says which."""
+
+    def __init__(self, identities: set[str]) -> None:
+        super().__init__(f"{len(identities)} known already")
+        self.identities = identities
+
+
+class Store:
+    """One database. Open it once; `write` from one thread only."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+            folder.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+        elif url.startswith("postgresql://"):
+            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.engine = _engine(url)
+        self._lock_path = folder / "gateway.lock"
+        self._lock: Any = None
+        self._connection: Connection | None = None
+        self._seq = 0
+        self._chain = GENESIS
+        self._sql: dict[str, _Statement] = {}
+
+    def open(self) -> None:
+        """Create or check the tables and become the one writer. Raises StoreBroken with the remedy."""
+        self._take_lock()
+        try:
+            metadata.create_all(self.engine)
+            connection = self._writing()
+            with connection.begin():
+                version = connection.scalar(select(meta.c.value).where(meta.c.name == "schema"))
+                if version is None:
+                    connection.execute(meta.insert(), [{"name": "schema", "value": str(SCHEMA_VERSION)}, {"name": "next_number", "value": "100001"}])
+                elif int(version) != SCHEMA_VERSION:
+                    raise StoreBroken(
+                        f"the database has schema {version}, this gateway knows {SCHEMA_VERSION}:"
+                        " start the gateway version that wrote it, or restore a backup"
+                    )
+                last = connection.execute(select(journal.c.seq, journal.c.chain).order_by(journal.c.seq.desc()).limit(1)).first()
+                if last is not None:
+                    self._seq, self._chain = last.seq, bytes(last.chain)
+        except SQLAlchemyError as error:
+            raise StoreBroken(f"cannot open {self.engine.url.render_as_string()}: {error.__class__.__name__}: {error}") from error
+        self._sql = _statements(self.engine)
+
+    def close(self) -> None:
+        """Let go of the database and of the lock."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self.engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def write(self, batch: Batch) -> None:
+        """One transaction. Raises KnownAlready, or SQLAlchemyError after rolling back; then nothing of it is there."""
+        connection = self._writing()
+        seq, chain = self._seq, self._chain
+        rows = []
+        for record in batch.records:
+            seq += 1
+            at = micros(record.at)
+            columns = (
+                at,
+                record.kind.value,
+                record.phase.value,
+                record.line,
+                record.device,
+                record.dedup,
+                record.person,
+                record.incident,
+                record.actor,
+            )
+            digest = digest_of(*columns, record.facts, record.raw)
+            chain = link(chain, seq, digest)
+            rows.append((seq, *columns, record.facts.decode(), record.raw, digest, chain))
+        try:
+            with connection.begin():
+                self._run("journal", rows)
+                self._run("incident", [_incident_row(item) for item in batch.incidents])
+                calls = list(batch.calls)
+                self._run("call", [(c.key, c.line, c.state.value, micros(c.at), _text(c)) for _, c in calls if c is not None])
+                self._run("call_over", [(key,) for key, c in calls if c is None])
+                if batch.refusals:
+                    self._run(
+                        "rejected", [(micros(r.at), r.line, r.reason, r.device and _plain(r.device), _plain(r.detail), r.raw) for r in batch.refusals]
+                    )
+                    connection.exec_driver_sql(f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJECTED_KEPT}")
+                if batch.next_number:
+                    self._run("meta", [("next_number", str(batch.next_number))])
+        except IntegrityError:
+            known = self._known([record.dedup for record in batch.records if record.dedup is not None])
+            if not known:
+                raise
+            raise KnownAlready(known) from None
+        self._seq, self._chain = seq, chain
+
+    def checkpoint(self, seen: Iterable[tuple[str, Seen]]) -> None:
+        """Signs of life in bulk (architecture, section 6)."""
+        with self._writing().begin():
+            self._run("last_seen", [(device, micros(item.at), _text(item)) for device, item in seen])
+
+    def probe(self) -> None:
+        """Write one row that always fits: is it the batch that cannot be stored, or is the store down? Raises StoreDown."""
+        try:
+            with self._writing().begin():
+                self._run("meta", [("probe", str(self._seq))])
+        except SQLAlchemyError as error:
+            self._drop_connection()
+            raise StoreDown(f"{error.__class__.__name__}: {error}") from error
+
+    def load(self) -> Restored:
+        """The working set as the tables have it."""
+        with self.engine.connect() as connection:
+            is_closed = incident.c.state == State.CLOSED.value
+            bodies = connection.execute(select(incident.c.body).where(~is_closed)).scalars()
+            newest_first = select(journal.c.dedup).where(journal.c.dedup.is_not(None)).order_by(journal.c.seq.desc())
+            known = connection.execute(newest_first.limit(KNOWN_AT_START))
+            seen = connection.execute(select(last_seen.c.device, last_seen.c.body).order_by(last_seen.c.at))
+            total = connection.scalar(select(func.count()).select_from(incident)) or 0
+            closed = connection.scalar(select(func.count()).select_from(incident).where(is_closed)) or 0
+            number = connection.scalar(select(meta.c.value).where(meta.c.name == "next_number"))
+            return Restored(
+                incidents=[msgspec.json.decode(body, type=Incident) for body in bodies],
+                calls=[msgspec.json.decode(body, type=Call) for body in connection.execute(select(call.c.body)).scalars()],
+                known=[dedup for dedup in reversed(known.scalars().all()) if dedup is not None],
+                seen=[(row.device, msgspec.json.decode(row.body, type=Seen)) for row in seen],
+                next_number=int(number or 100_001),
+                opened=total,
+                closed=closed,
+            )
+
+    def timeline(self, name: str, limit: int = 500) -> list[Row]:
+        """The newest `limit` journal entries of one incident, oldest first. Any thread."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(journal).where(journal.c.incident == name).order_by(journal.c.seq.desc()).limit(limit))
+            return [_row(row) for row in reversed(rows.all())]
+
+    def incident(self, name: str) -> Incident | None:
+        """One incident, also a closed one. Any thread."""
+        with self.engine.connect() as connection:
+            body = connection.scalar(select(incident.c.body).where(incident.c.id == name))
+            return msgspec.json.decode(body, type=Incident) if body else None
+
+    def journal(self, start: int = 1) -> Iterator[Row]:
+        """The journal from `start`, in order, without loading it whole."""
+        with self.engine.connect() as connection:
+            rows = connection.execution_options(yield_per=1000).execute(select(journal).where(journal.c.seq >= start).order_by(journal.c.seq))
+            for row in rows:
+                yield _row(row)
+
+    def verify(self) -> tuple[int, Broken | None]:
+        """(entries proven, the first break or None)."""
+        proven = 0
+        for step in verify(self.journal()):
+            if isinstance(step, Broken):
+                return proven, step
+            proven += 1
+        return proven, None
+
+    def _run(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            self._sql[name].run(self._writing(), rows)
+
+    def _writing(self) -> Connection:
+        if self._connection is None:
+            connection = self.engine.connect()
+            if self.engine.dialect.name == "postgresql":
+                with connection.begin():
+                    mine = connection.scalar(select(func.pg_try_advisory_lock(POSTGRES_LOCK)))
+                if not mine:
+                    connection.close()
+                    raise StoreBroken("another gateway is writing to this database: stop it, or set store.url to another one")
+            self._connection = connection
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        """A broken connection is replaced by the next call."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _known(self, identities: list[str]) -> set[str]:
+        with self._writing().begin():
+            known: set[str] = set()
+            for start in range(0, len(identities), 500):  # SQLite's oldest bound on variables in a statement is 999
+                part = identities[start : start + 500]
+                known.update(d for d in self._writing().execute(select(journal.c.dedup).where(journal.c.dedup.in_(part))).scalars() if d)
+            return known
+
+    def _take_lock(self) -> None:
+        """One writer: two processes on one journal would break its chain."""
+        if self.engine.dialect.name == "postgresql":
+            return  # an advisory lock, taken with the writing connection
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self._lock_path.open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            self._lock = None
+            raise StoreBroken(f"another gateway is using {self._lock_path.parent}: stop it, or set gateway.data to another folder") from None
+
+
+class _Statement:
+    """A statement compiled once, run with positional or named parameters as the driver wants them."""
+
+    def __init__(self, engine: Engine, statement: Any, names: tuple[str, ...]) -> None:
+        compiled = statement.compile(dialect=engine.dialect, column_keys=list(names))
+        self.sql = str(compiled)
+        self._names = None if compiled.positional else names
+        order = compiled.positiontup if compiled.positional else names
+        self._order = None if tuple(order) == names else [names.index(name) for name in order]
+
+    def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        if self._names is not None:
+            connection.exec_driver_sql(self.sql, [dict(zip(self._names, row, strict=True)) for row in rows])
+        elif self._order is not None:
+            connection.exec_driver_sql(self.sql, [tuple(row[i] for i in self._order) for row in rows])
+        else:
+            connection.exec_driver_sql(self.sql, rows)
+
+
+def _statements(engine: Engine) -> dict[str, _Statement]:
+    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def names_of(table: Table) -> tuple[str, ...]:
+        return tuple(column.name for column in table.columns if column.autoincrement is not True)
+
+    def upsert(table: Table) -> _Statement:
+        key = [column.name for column in table.primary_key]
+        statement = insert(table)
+        changed = {name: statement.excluded[name] for name in names_of(table) if name not in key}
+        return _Statement(engine, statement.on_conflict_do_update(index_elements=key, set_=changed), names_of(table))
+
+    return {
+        "journal": _Statement(engine, insert(journal), names_of(journal)),
+        "rejected": _Statement(engine, insert(rejected).inline(), names_of(rejected)),
+        "incident": upsert(incident),
+        "call": upsert(call),
+        "last_seen": upsert(last_seen),
+        "meta": upsert(meta),
+        "call_over": _Statement(engine, call.delete().where(call.c.key == bindparam("key")), ("key",)),
+    }
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def pragmas(connection: Any, _: object) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA busy_timeout=5000")
+
+    return engine
+
+
+def _incident_row(item: Incident) -> tuple[Any, ...]:
+    due = item.next_deadline
+    return (
+        item.id,
+        item.state.value,
+        item.severity.value,
+        item.kind.value,
+        item.person,
+        micros(item.opened_at),
+        micros(item.closed_at) if item.closed_at else None,
+        micros(due[1]) if due else None,
+        _text(item),
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that any database takes: field bytes may have left lone surrogates or NUL in it."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def _text(item: msgspec.Struct) -> str:
+    return msgspec.json.encode(item).decode()
+
+
+def _row(row: Any) -> Row:
+    values = dict(row._mapping)
+    for name in ("raw", "digest", "chain"):
+        values[name] = bytes(values[name])
+    return Row(**values)
+
+
+__all__ = ["Batch", "KnownAlready", "Refusal", "Restored", "Row", "Store", "from_micros"]
