@@ -1,0 +1,259 @@
+"""A UDP line (`udp:9060:interface=127.0.0.1`): datagrams to a codec that answers nothing, its signals to the pipeline in order.
+
+Nobody repeats a lost datagram, so nothing that was read is given up for a passing fault of ours: what could not be stored is held and
+emitted again, up to a bound.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+import structlog
+from twisted.internet import protocol
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+
+from drivers.contract import Emit, Rejected, Report, Signal, to_event
+from drivers.lines.silence import SilenceWatch
+from gateway import clock
+from gateway.config import LineConfig
+from gateway.errors import LineError
+from gateway.event import Event
+
+MAX_DATAGRAM = 65_535
+# Five seconds of 1,000 full-size SIP copies a second; the kernel caps it at net.core.rmem_max and tells nobody.
+RECEIVE_BUFFER = 8 * 1024 * 1024
+# What may wait while the store is away. A call is four events: 20,000 are 5,000 calls, a day of a busy hotline.
+HOLD_EVENTS = 20_000
+HOLD_BYTES = 64 * 1024 * 1024  # ... and rejected floods of full-size datagrams must not fill the memory
+BATCH = 1_000  # one emit: enough to share a commit, small enough to be quick
+RETRY_S = (0.2, 5.0)  # pause before the same events are emitted again, doubling from first to last
+
+SO_MEMINFO = 55  # Linux: nine counters of a socket; the last is the datagrams it had no room for
+_MEMINFO = struct.Struct("9I")
+
+Item = Event | Rejected
+
+log = structlog.get_logger()
+
+
+class DatagramCodec(Protocol):
+    """What a codec over datagrams does; there are no receipts. Bytes never make it raise."""
+
+    def receive_message(self, source: tuple[str, int], data: bytes, now: float, received_at: datetime) -> list[Signal | Rejected]: ...
+
+    def deadline(self) -> float | None: ...
+
+    def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]: ...
+
+    def restore(self, records: Iterable[Mapping[str, object]], now: float) -> int: ...
+
+
+class DatagramLine:
+    """One UDP socket, one codec for all peers, one emit at a time; what arrives meanwhile collects.
+
+    restore: gives the details of the calls that were live when the gateway stopped; asked once, before the socket opens.
+    """
+
+    def __init__(self, config: LineConfig, codec: DatagramCodec, restore: Callable[[], Iterable[Mapping[str, object]]] | None = None) -> None:
+        self.name = config.name
+        self.codec_name = config.codec
+        self.mandatory = config.mandatory
+        self.codec = codec
+        self.port: int | None = None  # where it listens, once it does
+        self.counts: Counter[str] = Counter()  # datagrams, dropped (hold was full)
+        self._config_port, self._interface = parse_listen(config.listen or "")
+        self._silence_s = config.silence_s
+        self._restore = restore
+        self._hold = _Hold()
+        self._wake = asyncio.Event()
+        self._watch: SilenceWatch | None = None
+        self._bug: Exception | None = None
+        self._socket: socket.socket | None = None
+
+    async def run(self, emit: Emit, report: Report) -> None:
+        """Listen until cancelled; what is held then is kept for the next run of this object.
+
+        Raises LineError when the port is not to be had, and whatever the codec raised (our bug).
+        """
+        from twisted.internet import reactor
+
+        if self._restore is not None:
+            restore, self._restore = self._restore, None
+            restored = self.codec.restore(restore(), clock.monotonic())
+            log.info("calls_restored", line=self.name, calls=restored)
+        self._watch = SilenceWatch(report, self._silence_s)
+        self._bug = None
+        self._wake = asyncio.Event()
+        receiver = _Receiver(self._receive)
+        try:
+            listening = reactor.listenUDP(  # type: ignore[attr-defined]
+                self._config_port, receiver, interface=self._interface, maxPacketSize=MAX_DATAGRAM
+            )
+        except CannotListenError as error:
+            raise LineError(f"cannot listen on udp port {self._config_port}: {error.socketError}") from error
+        self._socket = listening.getHandle()
+        self._widen(self._socket)
+        self.port = listening.getHost().port
+        report.live()
+        silence = asyncio.create_task(self._watch.run(), name=f"{self.name} silence")
+        try:
+            await self._deliver(emit)
+        finally:
+            silence.cancel()
+            self._socket = None
+            await maybeDeferred(listening.stopListening).asFuture(asyncio.get_running_loop())
+
+    @property
+    def held(self) -> int:
+        """Events read and not yet stored."""
+        return len(self._hold)
+
+    def kernel_drops(self) -> int:
+        """Datagrams the kernel had no room for on the present socket; 0 where it does not say."""
+        if self._socket is None:
+            return 0
+        try:
+            told = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return 0
+        return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
+
+    def _receive(self, data: bytes, source: tuple[str, int]) -> None:
+        """Twisted hands over one datagram. Decoding takes microseconds; the rest is `_deliver`'s."""
+        self.counts["datagrams"] += 1
+        received_at = clock.utc_now()
+        try:
+            found = self.codec.receive_message((source[0], source[1]), data, clock.monotonic(), received_at)
+        except Exception as error:  # a codec never raises: this is our bug, and the supervisor's to report
+            self._bug = error
+            self._wake.set()
+            return
+        if self._watch is not None and not (found and all(isinstance(item, Rejected) for item in found)):
+            self._watch.heard()  # rubbish is no proof that the exchange lives
+        self._keep(found, received_at)
+        self._wake.set()  # the codec's deadline may have moved, too
+
+    def _keep(self, found: list[Signal | Rejected], received_at: datetime) -> None:
+        for item in found:
+            kept = msgspec.structs.replace(item, line=self.name) if isinstance(item, Rejected) else to_event(item, self.name, received_at)
+            dropped = self._hold.add(kept)
+            if dropped:
+                if not self.counts["dropped"]:
+                    log.error("hold_full", line=self.name, limit=HOLD_EVENTS)
+                self.counts["dropped"] += dropped
+
+    async def _deliver(self, emit: Emit) -> None:
+        """Emit what waits, oldest first; cancelling loses nothing that is not also still held."""
+        pause_s = RETRY_S[0]
+        while True:
+            if self._bug is not None:
+                raise self._bug
+            self._run_deadline()
+            batch = self._hold.first(BATCH)
+            if not batch:
+                await self._wait()
+                continue
+            verdicts = await emit(batch)
+            again = [item for item, verdict in zip(batch, verdicts, strict=True) if verdict.retry]
+            self._hold.done(len(batch), again)
+            if again:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S[1])
+            else:
+                pause_s = RETRY_S[0]
+
+    def _run_deadline(self) -> None:
+        deadline = self.codec.deadline()
+        if deadline is not None and deadline <= clock.monotonic():
+            received_at = clock.utc_now()
+            self._keep(self.codec.handle_deadline(clock.monotonic(), received_at), received_at)
+
+    async def _wait(self) -> None:
+        """Until a datagram has come or the codec wants its turn."""
+        deadline = self.codec.deadline()
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), None if deadline is None else max(0.0, deadline - clock.monotonic()))
+
+    def _widen(self, handle: socket.socket) -> None:
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+
+
+class _Receiver(protocol.DatagramProtocol):
+    noisy = False
+
+    def __init__(self, receive: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self._receive = receive
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Twisted calls it for every datagram."""
+        self._receive(datagram, addr)
+
+
+class _Hold:
+    """Events in order of arrival, bounded by number and by size. When full, rejected bytes go first, then the oldest events."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+        self._taken = 0  # in the pipeline's hands at this moment: not to be dropped under them
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Item) -> int:
+        """Keep it at the end; gives how many were dropped for it."""
+        size = len(item.raw)
+        if self._is_full(size) and isinstance(item, Rejected):
+            return 1
+        dropped = 0
+        while self._is_full(size) and len(self._items) > self._taken:
+            oldest = self._items[self._taken]
+            del self._items[self._taken]
+            self._bytes -= len(oldest.raw)
+            dropped += 1
+        self._items.append(item)
+        self._bytes += size
+        return dropped
+
+    def first(self, count: int) -> list[Item]:
+        """The oldest ones, still held until `done`."""
+        self._taken = min(count, len(self._items))
+        return [self._items[at] for at in range(self._taken)]
+
+    def done(self, count: int, again: list[Item]) -> None:
+        """The first `count` have their verdicts; those to be emitted again stay at the front, in order."""
+        for _ in range(count):
+            self._bytes -= len(self._items.popleft().raw)
+        for item in reversed(again):
+            self._items.appendleft(item)
+            self._bytes += len(item.raw)
+        self._taken = 0
+
+    def _is_full(self, size: int) -> bool:
+        return len(self._items) >= HOLD_EVENTS or (bool(self._items) and self._bytes + size > HOLD_BYTES)
+
+
+def parse_listen(listen: str) -> tuple[int, str]:
+    """(port, interface) of `udp:PORT[:interface=ADDRESS]`; an IPv6 address has its colons escaped, as in Twisted's strings.
+
+    Raises ValueError saying what is wrong.
+    """
+    word, _, rest = listen.replace("\\:", "\0").partition(":")
+    port, *others = rest.split(":")
+    if word != "udp" or not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError(f"{listen!r} is no UDP endpoint; write udp:PORT or udp:PORT:interface=ADDRESS")
+    interface = ""
+    for other in others:
+        name, _, value = other.partition("=")
+        if name != "interface" or not value:
+            raise ValueError(f"{listen!r}: only interface=ADDRESS may follow the port")
+        interface = value.replace("\0", ":")
+    return int(port), interface
