@@ -64,9 +64,38 @@ def _ascii_button() -> Driver:
     return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options), session=AsciiButtons)
 
 
+def _broker(codec: Callable[[tuple[str, ...]], Any], topics: tuple[str, ...]) -> Driver:
+    from drivers.lines.broker import BrokerLine, BrokerOptions, check_options
+
+    def new(options: BrokerOptions, _calls: CallsConfig) -> Any:
+        return codec(options.topics or topics)
+
+    return Driver(
+        Transport.BROKER,
+        BrokerOptions,
+        new,
+        line=lambda config, options, calls, _restore: BrokerLine(config, options, new(options, calls)),
+        check=check_options,
+    )
+
+
+def _generic() -> Driver:
+    from drivers.mqtt.generic import TOPICS, GenericWearable
+
+    return _broker(GenericWearable, TOPICS)
+
+
+def _station_reply() -> Driver:
+    from drivers.mqtt.station_reply import TOPICS, StationReply
+
+    return _broker(StationReply, TOPICS)
+
+
 DRIVERS: dict[str, Callable[[], Driver]] = {
     "espa444": _espa444,
     "ascii_button": _ascii_button,
+    "generic": _generic,
+    "station_reply": _station_reply,
 }
 
 

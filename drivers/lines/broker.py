@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from drivers.contract import Emit, Rejected, Report, Signal, Verdict, to_event
 from drivers.lines.mqtt_session import KEEPALIVE_S, Arrived, Broker, MqttSession
+from drivers.mqtt.message import addresses
 from gateway import clock
 from gateway.config import LineConfig
-from gateway.errors import LineError
+from gateway.errors import ConfigError, LineError
 from gateway.event import Event
 
 # Messages we hold unacknowledged; then we stop reading. A commit of 1,000 takes 6 ms (docs/performance.md), so a larger window buys no speed; it
@@ -56,6 +58,26 @@ class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("keepalive_s: write 5 to 3600 seconds")
         if not 1 <= self.receive_maximum <= 65535:  # the packet identifiers of MQTT 3.1.1
             raise ValueError("receive_maximum: write 1 to 65535 messages")
+
+
+def check_options(config: LineConfig, options: BrokerOptions) -> list[str]:
+    """What is wrong beyond types: the broker's address, a filter that cannot be used, a file that is not there."""
+    problems: list[str] = []
+    try:
+        Broker.parse(config.broker or "", username=options.username, password_file=options.password_file, ca_file=options.ca_file)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if options.topics:
+            addresses(options.topics)
+    except ValueError as error:
+        problems.append(f"options.{error}")
+    problems += [
+        f"options.{key}: {path} does not exist; write it or correct the path"
+        for key, path in (("password_file", options.password_file), ("ca_file", options.ca_file))
+        if path and not Path(path).is_file()
+    ]
+    return problems
 
 
 class _Held(msgspec.Struct, gc=False):
