@@ -154,18 +154,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_config(path: str | Path) -> Config:
     """The file as a Config; paths in it are relative to its folder. Raises ConfigError with every fault: file, key, remedy."""
+    config, problems = examine_config(path)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def examine_config(path: str | Path) -> tuple[Config, list[str]]:
+    """(config, problems), for who wants to go on checking: what is faulty has its default in the Config. Never raises for what a file holds."""
     reader = TomlReader(Path(path), _CHECKS, hidden=("path", "waiting"))
     tables = reader.load()
     if reader.problems:
-        raise ConfigError(reader.problems)
+        return Config(path=str(path)), reader.problems
     config = msgspec.structs.replace(reader.table(Config, tables, "", Config()), path=str(path))
-    if "line" in tables:
-        _check_names(config, reader)
+    _check_names(config, reader)
     if not os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
         reader.add("gateway.district", f"there is no folder {config.gateway.districts}/{config.gateway.district}", "correct it, or gateway.districts")
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    return config
+    return config, reader.problems
 
 
 def _check_names(config: Config, reader: TomlReader) -> None:

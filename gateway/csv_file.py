@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ FAULTS_SHOWN = 50
 # Ten times a district of 100,000 persons (15 MB); a larger file is not a register.
 FILE_LIMIT_BYTES = 256 << 20
 
+_WORD = re.compile("[a-z_]{1,40}")
+
 
 class CellFault(ValueError):
-    """One cell cannot be used. Never holds the cell's text where that may be personal: these messages are logged."""
+    """One cell cannot be used. Never holds the cell's text: with a comma too many any cell may hold something personal, and this is logged."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -125,7 +128,9 @@ def _is_header_usable(header: list[str], columns: Mapping[str, Column], faults: 
     for position, name in enumerate(header):
         if name not in columns:
             near = difflib.get_close_matches(name, columns, n=1)
-            faults.add(1, name[:40], "is no column we know", f"did you mean {near[0]}?" if near else f"columns: {', '.join(columns)}")
+            # without a header the first row stands here, and a person's name must not be repeated
+            shown = name if _WORD.fullmatch(name) else f"column {position + 1}"
+            faults.add(1, shown, "is no column we know", f"did you mean {near[0]}?" if near else f"columns: {', '.join(columns)}")
         elif name in header[:position]:
             faults.add(1, name, "stands twice in the header", "remove one")
     for name, column in columns.items():

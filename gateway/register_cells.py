@@ -80,7 +80,7 @@ def word(kind: type[Word]) -> Callable[[str], Word]:
         try:
             return kind(text)
         except ValueError:
-            raise CellFault(f"{text[:40]!r} is not a word of the list", f"write one of {', '.join(kind)}") from None
+            raise CellFault("is not a word of the list", f"write one of {', '.join(kind)}") from None
 
     return parse
 
@@ -105,7 +105,7 @@ def plain(text: str) -> str:
 def hours(text: str) -> str:
     """Local time HH:MM-HH:MM, past midnight allowed."""
     if not _HOURS.fullmatch(text) or text[:5] == text[6:]:
-        raise CellFault(f"{text[:40]!r} is no time of duty", "write HH:MM-HH:MM, for example 08:00-20:00; leave it empty for always")
+        raise CellFault("is no time of duty", "write HH:MM-HH:MM, for example 08:00-20:00; leave it empty for always")
     return text
 
 

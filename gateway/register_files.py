@@ -213,7 +213,7 @@ class _Reading:
                 faults.add(line, "phone", "is an emergency number", "only a responder of kind emergency may have it")
             for area in responder.areas:
                 if area not in areas:
-                    faults.add(line, "areas", f"there is no area {area!r}", "add it to areas.csv or correct the id")
+                    faults.add(line, "areas", "there is no area with this id", "add it to areas.csv or correct the id")
             responders.append((line, responder))
         _check_parents(responders, faults, "responder")
         if not faults.count and not any(responder.kind is ResponderKind.DESK for _, responder in responders):
@@ -290,7 +290,7 @@ class _Reading:
         persons = _build(Person, with_contacts(), faults, {"id": "", "name": ""})
         for line, person in persons:
             if person.area is not None and person.area not in areas:
-                faults.add(line, "area", f"there is no area {person.area!r}", "add it to areas.csv or correct the id")
+                faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
         for left in contacts.values():
             for line, _ in left:
                 self._contact_faults.add(line, "person", "there is no person with this id", "add the person to persons.csv or correct the id")
@@ -322,9 +322,9 @@ class _Reading:
             device = Device(**{"id": "", **row})
             _check_position(line, device, faults)
             if device.person is not None and device.person not in persons:
-                faults.add(line, "person", f"there is no person {device.person!r}", "add it to persons.csv or correct the id")
+                faults.add(line, "person", "there is no person with this id", "add it to persons.csv or correct the id")
             if device.area is not None and device.area not in areas:
-                faults.add(line, "area", f"there is no area {device.area!r}", "add it to areas.csv or correct the id")
+                faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
             known = devices.get((device.line, device.id))
             if known is not None:
                 twice.append(device.id)
@@ -350,7 +350,7 @@ _POSITION = {"lat": Column(cells.number(-90, 180)), "lon": Column(cells.number(-
 
 def _channel(text: str) -> str:
     if text not in CHANNELS:
-        raise CellFault(f"{text[:40]!r} is not a word of the list", f"write one of {', '.join(CHANNELS)}")
+        raise CellFault("is not a word of the list", f"write one of {', '.join(CHANNELS)}")
     return CHANNELS[CHANNELS.index(text)]
 
 
@@ -365,7 +365,7 @@ def _build(kind: type[T], rows: Iterable[tuple[int, dict[str, Any]]], faults: Fi
         _check_position(line, one, faults)
         first = lines.setdefault(one.id, line)
         if first != line and one.id:
-            faults.add(line, "id", f"{one.id!r} stands in line {first} too", "give each an id of its own, or remove one")
+            faults.add(line, "id", f"stands in line {first} too", "give each an id of its own, or remove one")
         built.append((line, one))
     return built
 
@@ -390,17 +390,19 @@ def _check_parents(rows: "Sequence[tuple[int, Node]]", faults: FileFaults, what:
     ends: set[str] = set()  # nodes whose chain is known to end, or whose circle has been told
     for line, node in rows:
         if node.parent is not None and node.parent not in parents:
-            faults.add(line, "parent", f"there is no {what} {node.parent!r}", "add it or correct the id")
+            faults.add(line, "parent", f"there is no {what} with this id", "add it or correct the id")
         chain: dict[str, None] = {}
         name: str | None = node.id
         while name is not None and name not in ends and name not in chain:
             chain[name] = None
             name = parents.get(name)
         if name in chain:
-            circle = [*chain][[*chain].index(str(name)) :]
-            shown = " → ".join([*circle[:NAMED], str(name)])
-            faults.add(line, "parent", f"goes round in a circle: {shown}", "let one of them have no parent or another one")
+            faults.add(line, "parent", f"goes round in a circle: {_circle(list(chain), str(name))}", "let one of them have no parent or another one")
         ends.update(chain)
+
+
+def _circle(chain: list[str], name: str) -> str:
+    return " → ".join([*chain[chain.index(name) :][:NAMED], name])
 
 
 def _without_contradiction(first: Device, second: Device) -> Device:
