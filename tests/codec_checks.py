@@ -106,7 +106,10 @@ def fuzz(new_codec: Callable[[], Codec], wires: list[bytes], messages: int, seed
         cut = rng.randrange(len(data) + 1)
         for piece in (data[:cut], data[cut:]):
             for one in codec.receive_data(piece, now):
-                (codec.confirm if rng.random() < 0.8 else lambda one: codec.refuse(one, "store_down"))(one)
+                if rng.random() < 0.8:
+                    codec.confirm(one)
+                else:
+                    codec.refuse(one, "store_down")
                 outcome = one.reason if isinstance(one, Rejected) else str(one.kind)
                 seen[outcome] = seen.get(outcome, 0) + 1
             codec.data_to_send()

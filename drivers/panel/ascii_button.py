@@ -164,10 +164,10 @@ class AsciiButtons:
 
     def _count(self, counter: int, protocol: str, now: float) -> list[Signal | Rejected]:
         """A gap in the receiver's counter: lines were lost, and one of them may have been an alarm."""
-        expected = None if self._counter is None else (self._counter + 1) % 256
-        self._counter = counter
-        if expected is None or counter == expected or protocol.startswith("Nodo "):  # the version line starts the counter anew
+        before, self._counter = self._counter, counter
+        if before is None or counter in (before, (before + 1) % 256) or protocol.startswith("Nodo "):  # the version line starts it anew
             return []
+        expected = (before + 1) % 256
         self._lost += (counter - expected) % 256
         if self._gap_told_at is not None and now - self._gap_told_at < GAP_NOTICE_S:
             return []

@@ -52,7 +52,7 @@ class EspaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     letters: dict[str, str] = {}
     texts: tuple[TextRule, ...] = ()
     beeps: dict[str, Kind] = {}
-    priorities: dict[str, Kind] = {"1": Kind.SOS}
+    priorities: dict[str, Kind] = msgspec.field(default_factory=lambda: {"1": Kind.SOS})
     default: Kind = Kind.SOS
     repeat_within_s: float = 600.0
 
