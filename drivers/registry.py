@@ -6,6 +6,7 @@ To add a protocol: write the codec file, then one function and one row here. Mod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -91,9 +92,33 @@ def _station_reply() -> Driver:
     return _broker(StationReply, TOPICS)
 
 
+def _hep() -> Driver:
+    from drivers.lines.datagram import DatagramLine, parse_listen
+    from drivers.sip.hep import HepCodec, HepOptions
+
+    def check(config: LineConfig, options: HepOptions) -> list[str]:
+        problems = []
+        try:
+            parse_listen(config.listen or "")
+        except ValueError as error:
+            problems.append(f"listen: {error}")
+        if options.auth_key_file and not Path(options.auth_key_file).is_file():
+            problems.append(f"options.auth_key_file: {options.auth_key_file} is not there; write the key into it")
+        return problems
+
+    return Driver(
+        Transport.DATAGRAM,
+        HepOptions,
+        HepCodec,
+        line=lambda config, options, calls, restore: DatagramLine(config, HepCodec(options, calls), lambda: restore),
+        check=check,
+    )
+
+
 DRIVERS: dict[str, Callable[[], Driver]] = {
     "espa444": _espa444,
     "ascii_button": _ascii_button,
+    "hep": _hep,
     "generic": _generic,
     "station_reply": _station_reply,
 }

@@ -93,9 +93,7 @@ class DatagramLine:
         self._wake = asyncio.Event()
         receiver = _Receiver(self._receive)
         try:
-            listening = reactor.listenUDP(  # type: ignore[attr-defined]
-                self._config_port, receiver, interface=self._interface, maxPacketSize=MAX_DATAGRAM
-            )
+            listening = reactor.listenUDP(self._config_port, receiver, interface=self._interface, maxPacketSize=MAX_DATAGRAM)
         except CannotListenError as error:
             raise LineError(f"cannot listen on udp port {self._config_port}: {error.socketError}") from error
         self._socket = listening.getHandle()
