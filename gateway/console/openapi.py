@@ -1,0 +1,73 @@
+"""The OpenAPI document, small and kept by hand; a test compares it with the routes and with the fields of the commands."""
+
+from gateway.console.commands import FIELDS, WORDS
+from gateway.console.views import Json
+from gateway.core.orders import ANSWERS
+from gateway.metrics import own_version
+
+_TYPES = {str: "string", int: "integer", bool: "boolean"}
+_OWN_PAGE: list[Json] = [{"session": [], "csrf": []}]
+
+
+def _answers(*statuses: int) -> Json:
+    words = {200: "done", 400: "bad request", 401: "not signed", 403: "csrf, origin or not_on_duty", 404: "unknown", 409: "refused", 503: "not now"}
+    return {str(status): {"description": words[status]} for status in statuses}
+
+
+def _get(summary: str, *statuses: int, parameters: tuple[str, ...] = ()) -> Json:
+    query = [{"name": name, "in": "query", "schema": {"type": "string" if name == "epoch" else "integer"}} for name in parameters]
+    return {"get": {"summary": summary, "parameters": query, "responses": _answers(200, *statuses)}}
+
+
+def _post(summary: str, properties: Json, required: list[str], *statuses: int, security: list[Json] | None = None) -> Json:
+    schema: Json = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    content = {"content": {"application/json": {"schema": schema}}}
+    return {
+        "post": {
+            "summary": summary,
+            "security": _OWN_PAGE if security is None else security,
+            "requestBody": content,
+            "responses": _answers(*statuses),
+        }
+    }
+
+
+def document() -> Json:
+    """The whole document."""
+    text = {"type": "string"}
+    paths: Json = {
+        "/metrics": _get("Prometheus metrics"),
+        "/healthz": _get("ok while the house lives"),
+        "/readyz": _get("ready to take alarms, or why not", 503),
+        "/api/v1/openapi.json": _get("this document"),
+        "/api/v1/session": _get("who I am; sets the session cookie and tells the CSRF token"),
+        "/api/v1/duty": _post("come on duty under a name, or leave (null)", {"name": {"type": ["string", "null"]}}, [], 200, 400, 403),
+        "/api/v1/changes": _get("changes since a number, or a snapshot (reset)", 400, 503, parameters=("since", "epoch", "wait")),
+        "/api/v1/lines": _get("the lines and their states"),
+        "/api/v1/incidents/{id}": _get("one incident with timeline, legs, reasons and plan", 404, 503),
+        "/api/v1/replies": _post(
+            "answer of a web station; X-Signature: sha256=<HMAC-SHA-256 of the body>",
+            {"delivery": text, "answer": {"enum": sorted(ANSWERS)}, "by": text, "note": text},
+            ["delivery", "answer"],
+            *(200, 400, 401, 404, 409, 503),
+            security=[],
+        ),
+    }
+    for action, fields in FIELDS.items():
+        properties: Json = {name: {"enum": WORDS[name]} if name in WORDS else {"type": _TYPES[kind]} for name, (kind, _) in fields.items()}
+        required = [name for name, (_, must) in fields.items() if must]
+        expected = {"state": text, "version": {"type": "integer"}}
+        paths[f"/api/v1/incidents/{{id}}/{action}"] = _post(f"{action}", properties | expected, required, 200, 400, 403, 404, 409, 503)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "12349 gateway", "version": own_version()},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "session": {"type": "apiKey", "in": "cookie", "name": "session"},
+                "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF"},
+            }
+        },
+    }

@@ -1,0 +1,311 @@
+"""A house in memory that behaves: the real core over a list instead of a store, with invented people of an invented street.
+
+python -m tests.console.fake_house --port 12349 [--quiet]      serves the console on it, with a life of its own unless --quiet
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+import gateway.console
+from drivers.contract import Rejected, Verdict
+from gateway.config import Config, DispatchConfig, LineConfig, WebhookChannelConfig
+from gateway.console.http import make_app, serve
+from gateway.console.seam import Changes
+from gateway.core import decide, orders
+from gateway.core.command import Command, on_command
+from gateway.core.incident import Incident, LegState
+from gateway.core.register import Ability, Area, AreaKind, Category, Contact, Device, Person, Register, Responder, ResponderKind, Risk
+from gateway.core.routing import SHOWN, Decision
+from gateway.core.state import Call, Draft, WorkingSet
+from gateway.errors import StoreDown
+from gateway.event import Event, Kind, Phase, Position
+
+STATIC = Path(gateway.console.__file__).parent / "static"
+
+SURNAMES, GIVEN = "王李张刘陈杨赵黄周吴徐孙马朱胡郭何高林罗", "秀英桂兰玉珍淑芳建国德福志明永贵凤霞海生"
+STREETS = ("红古路", "花牌路", "平安路", "海石湾街", "河湾村")
+
+
+class Line(msgspec.Struct):
+    state: str
+    since: datetime
+    reason: str = ""
+
+
+class Row(msgspec.Struct):
+    seq: int
+    at: datetime
+    kind: str
+    phase: str
+    actor: str | None
+    facts: dict[str, object]
+
+
+def invented_register(persons: int = 40, seed: int = 1) -> Register:
+    """Forty invented people, each with a wearable, six stations and their centres. Numbers are of no use in telephony (+86199000…)."""
+    chance = random.Random(seed)
+    areas = [
+        Area(id="honggu", name="红古区", kind=AreaKind.DISTRICT, lat=36.345, lon=102.86),
+        Area(id="haishiwan", name="海石湾镇", kind=AreaKind.TOWN, parent="honggu", lat=36.345, lon=102.86),
+        Area(id="pingan", name="平安镇", kind=AreaKind.TOWN, parent="honggu", lat=36.30, lon=102.95),
+    ]
+    people = [
+        Person(
+            id=f"p{i:03}",
+            name=chance.choice(SURNAMES) + chance.choice(GIVEN) + chance.choice(GIVEN),
+            born=chance.randint(1931, 1956),
+            area=("haishiwan", "pingan")[i % 2],
+            address=f"{('海石湾镇', '平安镇')[i % 2]}{STREETS[i % 5]}{i + 1}号{i % 4 + 1}单元{i % 6 + 1}02室",
+            lat=36.345 + chance.uniform(-0.03, 0.03),
+            lon=102.86 + chance.uniform(-0.03, 0.03),
+            phones=(f"+86199000{i // 2 if i in (6, 7) else i:05}",),  # 6 and 7 share one: a couple
+            ability=chance.choice(tuple(Ability)),
+            categories=(chance.choice(tuple(Category)),),
+            risks=tuple(chance.sample(tuple(Risk), chance.randint(0, 2))),
+            contacts=(
+                Contact(name="王小红", relation="女儿", phone=f"+86198000{i:05}"),
+                Contact(name="赵邻居", relation="邻居", phone="+869315550000"),
+            ),
+            health_note="高血压, 糖尿病 (示例)",
+        )
+        for i in range(persons)
+    ]
+    responders = [
+        Responder(
+            id=f"station-{i + 1}",
+            name=f"{name}驿站",
+            kind=ResponderKind.STATION,
+            parent="street-haishiwan",
+            lat=36.345 + chance.uniform(-0.02, 0.02),
+            lon=102.86 + chance.uniform(-0.02, 0.02),
+            capacity=3,
+            hours="" if i % 3 else "08:00-18:00",
+        )
+        for i, name in enumerate(("海石湾", "红古路", "花牌路", "平安", "河湾", "窑街"))
+    ]
+    responders += [
+        Responder(
+            id="street-haishiwan",
+            name="海石湾镇综合为老服务中心",
+            kind=ResponderKind.STREET_CENTRE,
+            parent="district",
+            areas=("haishiwan",),
+            lat=36.346,
+            lon=102.861,
+            capacity=5,
+        ),
+        Responder(id="district", name="红古区居家养老管理中心", kind=ResponderKind.DISTRICT_CENTRE, areas=("honggu",), capacity=20),
+        Responder(id="desk", name="12349 接警台", kind=ResponderKind.DESK, channel="console", capacity=1_000_000),
+    ]
+    devices = [Device(id=f"w{i:03}", line="wearables", person=person.id) for i, person in enumerate(people)]
+    devices.append(Device(id="lobby-1", line="corridor", area="haishiwan", place="幸福小区大厅", lat=36.344, lon=102.859))
+    return Register(district="honggu", name="红古区", persons=people, devices=devices, responders=responders, areas=areas)
+
+
+CONFIG = Config(
+    line=(
+        LineConfig(name="hotline", codec="hep", listen="udp:9060", mandatory=True),
+        LineConfig(name="corridor", codec="espa444", listen="serial:/dev/panel0", mandatory=True),
+        LineConfig(name="wearables", codec="generic", broker="mqtt://127.0.0.1:1883", mandatory=True),
+    )
+)
+
+
+class FakeHouse:
+    """The House of gateway.console.seam. `offset` shifts its clock; `store_down` makes every command fail as a full disk does."""
+
+    def __init__(self, register: Register | None = None, config: Config = CONFIG, secret_file: Path | None = None) -> None:
+        self.register = register or invented_register()
+        webhook = WebhookChannelConfig(secret_file=str(secret_file)) if secret_file else None
+        self.config = msgspec.structs.replace(config, dispatch=DispatchConfig(webhook=webhook))
+        self.offset = timedelta()
+        self.store_down = False
+        self.working_set = WorkingSet(self.register)
+        self.lines = {line.name: Line("live", self.now()) for line in config.line}
+        self.journal: list[tuple[str | None, Row]] = []
+        self.commands: list[Command] = []
+        self._watchers: list[Callable[[Changes], None]] = []
+
+    @property
+    def incidents(self) -> dict[str, Incident]:
+        return self.working_set.incidents
+
+    @property
+    def calls(self) -> dict[str, Call]:
+        return self.working_set.calls
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    def candidates(self, incident: Incident) -> Decision:
+        working_set = self.working_set
+        asked = {leg.responder for leg in incident.legs}
+        return working_set.router.nearest(
+            incident.kind, incident.position, incident.area, self.now(), lambda name: working_set.load.get(name, 0), asked, SHOWN
+        )
+
+    async def command(self, command: Command) -> Incident | None:
+        draft = Draft(self.working_set)
+        self._check_store()
+        incident = on_command(draft, command, self.now())
+        await asyncio.sleep(0)  # a commit takes a moment: others are let in, and must have been decided before
+        self._check_store()
+        self.commands.append(command)
+        self.settle(draft)
+        return incident
+
+    def _check_store(self) -> None:
+        if self.store_down:
+            raise StoreDown("no space left on device")
+
+    async def timeline(self, incident_id: str) -> Sequence[Row]:
+        self._check_store()
+        return [row for name, row in self.journal if name == incident_id]
+
+    def watch(self, callback: Callable[[Changes], None]) -> None:
+        self._watchers.append(callback)
+
+    async def receive(self, events: Sequence[Event | Rejected]) -> Sequence[Verdict]:
+        if self.store_down:
+            return [Verdict("refused", "store_down", retry=True) for _ in events]
+        draft = Draft(self.working_set)
+        words = [decide.on_event(draft, event, self.now()) for event in events if isinstance(event, Event)]
+        self.settle(draft)
+        return [Verdict(word) if word in (decide.STORED, decide.DUPLICATE) else Verdict("refused", word) for word in words]
+
+    def settle(self, draft: Draft) -> None:
+        for record in draft.records:
+            facts = msgspec.json.decode(record.facts, type=dict[str, object])
+            self.journal.append((record.incident, Row(len(self.journal) + 1, record.at, record.kind, record.phase, record.actor, facts)))
+        changes = Changes(incidents=frozenset(draft.incidents.written), calls=frozenset(draft.calls.written))
+        draft.settle()
+        for watcher in self._watchers:
+            watcher(changes)
+
+    def change_line(self, name: str, state: str, reason: str = "") -> None:
+        self.lines[name] = Line(state, self.now(), reason)
+        for watcher in self._watchers:
+            watcher(Changes(lines=frozenset((name,))))
+
+    # what happens in the field
+
+    def event(self, kind: Kind, device: str | None = None, line: str = "wearables", **more: object) -> Event:
+        now = self.now()
+        return msgspec.structs.replace(Event(kind=kind, line=line, device=device, received_at=now, occurred_at=now), **more)
+
+    async def cries(self, person: int, kind: Kind = Kind.SOS, **more: object) -> Incident:
+        """The wearable of the person with this number sends an alarm; gives the incident."""
+        await self.receive([self.event(kind, f"w{person:03}", **more)])
+        return next(i for i in reversed(self.incidents.values()) if i.person == f"p{person:03}")
+
+    async def calls_in(self, caller: str, state: Kind, call: str = "c1", agent: str | None = None) -> None:
+        detail: dict[str, object] = {"call": call, "hotline": "12349", "caller_e164": caller, "caller": caller}
+        if agent:
+            detail["agent"] = agent
+        await self.receive([self.event(state, line="hotline", phase=Phase.STATE, detail=detail)])
+
+    async def deliver(self) -> None:
+        """Every waiting order leaves."""
+        draft = Draft(self.working_set)
+        for incident in list(self.incidents.values()):
+            for leg in incident.legs:
+                if leg.pending:
+                    orders.delivered(draft, leg.delivery, leg.repeat, leg.pending, None, self.now())
+        self.settle(draft)
+
+    async def answers(self, delivery: str, answer: Kind, by: str = "张站长") -> None:
+        leg = next(leg for incident in self.incidents.values() for leg in incident.legs if leg.delivery == delivery)
+        await self.receive([self.event(answer, leg.responder, phase=Phase.STATE, detail={"delivery": delivery, "by": by})])
+
+    async def pass_time(self) -> None:
+        """Every deadline that is over is handled."""
+        draft = Draft(self.working_set)
+        for incident in list(self.incidents.values()):
+            due = incident.next_deadline
+            if incident.is_open and due is not None and due[1] <= self.now():
+                decide.on_deadline(draft, incident, due[0], self.now())
+        self.settle(draft)
+
+
+async def live(house: FakeHouse, chance: random.Random) -> None:
+    """An invented evening: people cry, stations answer, calls ring, deadlines pass, a line is lost and comes back."""
+    kinds = [Kind.SOS] * 2 + [Kind.FALL, Kind.FALL_SUSPECTED, Kind.BED_EXIT] + [Kind.HELP] * 4 + [Kind.LOW_BATTERY] * 3
+    turn = 0
+    while True:
+        await asyncio.sleep(1)
+        turn += 1
+        await house.deliver()
+        await house.pass_time()
+        if turn % 6 == 0 and sum(incident.is_open for incident in house.incidents.values()) < 60:
+            await happens(house, chance, chance.choice(kinds))
+        for incident in list(house.incidents.values()):
+            for leg in incident.legs:
+                moves = {LegState.SENT: Kind.ACCEPT, LegState.ACCEPTED: Kind.EN_ROUTE, LegState.EN_ROUTE: Kind.ARRIVED}
+                if leg.state in moves and chance.random() < 0.04:
+                    await house.answers(leg.delivery, moves[leg.state])
+        if turn % 20 == 0:
+            await house.calls_in(f"+86199000{chance.randrange(40):05}", Kind.CALL_RINGING, f"c{turn}")
+        if turn % 20 == 8 and turn > 20:
+            await house.calls_in(house.calls[f"hotline|c{turn - 8}"].detail["caller_e164"], Kind.CALL_ANSWERED, f"c{turn - 8}", "李娜")  # type: ignore[arg-type]
+        if turn % 20 == 17 and turn > 20:
+            for call in list(house.calls.values()):
+                await house.calls_in(str(call.detail["caller_e164"]), Kind.CALL_ENDED, str(call.detail["call"]))
+        if turn % 90 == 30:
+            house.change_line("corridor", "lost", "port_closed")
+        if turn % 90 == 40:
+            house.change_line("corridor", "live")
+
+
+async def happens(house: FakeHouse, chance: random.Random, kind: Kind) -> None:
+    person = chance.randrange(len(house.register.persons))
+    home = house.register.persons[f"p{person:03}"]
+    position = Position(lat=(home.lat or 0) + 0.001, lon=home.lon or 0, source="gnss", accuracy_m=30, fixed_at=house.now())
+    await house.cries(person, kind, **({"position": position} if chance.random() < 0.5 else {}))
+
+
+async def evening(house: FakeHouse, chance: random.Random) -> None:
+    """What stands on the page when it is opened."""
+    for i, kind in enumerate(
+        [Kind.SOS, Kind.FALL, Kind.SOS, Kind.BED_EXIT, Kind.FALL_SUSPECTED, Kind.HELP, Kind.HELP, Kind.INACTIVITY, Kind.LOW_BATTERY]
+    ):
+        house.offset = timedelta(seconds=20 * i - 200)
+        await house.cries(i, kind)
+    await house.cries(0)  # a second cry
+    await house.deliver()
+    house.offset = timedelta(seconds=-20)
+    await house.receive([house.event(Kind.SOS, "lobby-1", "corridor"), house.event(Kind.SOS, "unknown-77", "corridor")])
+    await house.calls_in("+8619900000003", Kind.CALL_ABANDONED, "c-lost")
+    await house.calls_in("+8619900000003", Kind.CALL_RINGING, "c-couple")
+    house.offset = timedelta()
+    for _ in range(6):
+        await happens(house, chance, Kind.HELP)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=12349)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quiet", action="store_true", help="nothing happens by itself")
+    options = parser.parse_args()
+    house, chance = FakeHouse(), random.Random(options.seed)
+    await evening(house, chance)
+    app = make_app(house, static_dir=STATIC, metrics_registry=CollectorRegistry())
+    print(f"http://{options.host}:{options.port}/ (invented people)", flush=True)
+    async with asyncio.TaskGroup() as group:
+        if not options.quiet:
+            group.create_task(live(house, chance))
+        group.create_task(serve(app, options.host, options.port))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())
