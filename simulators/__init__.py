@@ -1,1 +1,11 @@
+"""Outside witnesses: programs that speak the real wire and import nothing of the gateway or its drivers.
 
+pseudo_terminal, noise     a serial port that can be unplugged; seeded damage to what is sent over it
+espa_panel                 ESPA 4.4.4 control station          button_receiver   433 MHz button receiver, RFLink style
+wearables                  a fleet on a real MQTT broker       stations          those who get the orders and answer
+sip_text, hep_writer, pbx  whole calls as a PBX mirrors them   operator          a person at the console's HTTP API
+district                   the register's CSV files, read as data
+scenario, cast, plan       who does what when, from a file and a seed
+expectations, report       what must come of it, and what did
+runner, cli                `simulate SCENARIO`
+"""

@@ -1,0 +1,126 @@
+"""`simulate SCENARIO`: play a scenario against any gateway. Exit 0: every expectation held; 1: one failed; 2: wrong use."""
+
+import argparse
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from simulators.runner import Command, MissingTarget, Targets, run_scenario
+from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
+
+DISTRICT = Path("config/districts/honggu")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; gives the exit code."""
+    options = parser().parse_args(arguments)
+    if options.list:
+        for path in sorted(SCENARIOS.glob("*.toml")):
+            print(f"{path.stem:<26}{load_scenario(path).name}")
+        return 0
+    if options.scenario is None:
+        parser().error("SCENARIO is missing; `simulate --list` names those that come with it")
+    try:
+        scenario = load_scenario(find_scenario(options.scenario))
+        targets = targets_of(options)
+        return asyncio.run(play(scenario, targets, options))
+    except (ScenarioError, MissingTarget) as error:
+        print(error, file=sys.stderr)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"simulate: {type(error).__name__}: {error}", file=sys.stderr)
+    return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, with the defaults a demo on one machine has."""
+    found = argparse.ArgumentParser(prog="simulate", description="Play a scenario against a running gateway and judge what comes of it.")
+    found.add_argument("scenario", nargs="?", help="a TOML file, or the name of one that comes with the simulators")
+    found.add_argument("--list", action="store_true", help="name the scenarios that come with the simulators")
+    found.add_argument("--district", type=Path, default=DISTRICT, help="folder with persons.csv, devices.csv, responders.csv (default %(default)s)")
+    found.add_argument("--broker", metavar="mqtt://HOST:PORT", help="where wearables publish and orders arrive")
+    found.add_argument("--hep", metavar="HOST:PORT", help="where the gateway hears mirrored calls")
+    found.add_argument("--serial-dir", type=Path, metavar="DIR", help="where the serial ports panel0 and buttons0 are made")
+    found.add_argument("--console", metavar="http://HOST:PORT", help="the gateway's console, for the operator and the books")
+    found.add_argument("--seed", type=int, help="another seed than the file's")
+    found.add_argument("--seconds", type=float, metavar="N", help="be finished after N seconds; things happen in the first two thirds")
+    found.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
+    found.add_argument("--progress", choices=("table", "json", "none"), default="table", help="json: one object a second on standard output")
+    found.add_argument("--ready", type=float, default=30, metavar="N", help="wait at most N seconds for the gateway (default %(default)g)")
+    found.add_argument("--stop-broker", metavar="COMMAND", help="run to stop the broker, for scenarios that restart it")
+    found.add_argument("--start-broker", metavar="COMMAND", help="run to start the broker again")
+    return found
+
+
+def targets_of(options: argparse.Namespace) -> Targets:
+    """Targets from the command line. ValueError names what is wrong with one."""
+    hep = None
+    if options.hep:
+        host, colon, port = options.hep.rpartition(":")
+        if not colon or not port.isdigit():
+            raise ValueError(f"--hep {options.hep!r} is not like 127.0.0.1:9060")
+        hep = (host.strip("[]"), int(port))
+    return Targets(
+        options.district,
+        options.broker,
+        hep,
+        options.serial_dir,
+        options.console,
+        command(options.stop_broker),
+        command(options.start_broker),
+        options.ready,
+    )
+
+
+def command(text: str | None) -> Command | None:
+    """A shell command as a hook; its failure is ours to tell."""
+    if not text:
+        return None
+
+    async def run() -> None:
+        process = await asyncio.create_subprocess_shell(text, stdout=subprocess.DEVNULL)
+        if await process.wait() != 0:
+            raise OSError(f"{text!r} ended with {process.returncode}")
+
+    return run
+
+
+async def play(scenario: Scenario, targets: Targets, options: argparse.Namespace) -> int:
+    """Run it, tell the progress, print and write the report."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tell = {"json": tell_json, "table": tell_line, "none": None}[options.progress]
+    report = await run_scenario(scenario, targets, tell, seed=options.seed, seconds=options.seconds, stop=stop)
+    if options.report:
+        await asyncio.to_thread(options.report.write_text, report.to_json() + "\n", "utf-8")
+    if options.progress == "json":
+        print(json.dumps({"done": True, "held": report.held, "report": json.loads(report.to_json())}, ensure_ascii=False), flush=True)
+    else:
+        print(("\r\033[K" if options.progress == "table" and sys.stdout.isatty() else "") + report.to_text(), flush=True)
+    return 0 if report.held else 1
+
+
+def tell_json(progress: dict[str, Any]) -> None:
+    """One JSON object, one line."""
+    print(json.dumps(progress, ensure_ascii=False), flush=True)
+
+
+def tell_line(progress: dict[str, Any]) -> None:
+    """One line that is written over, only where a person looks on."""
+    if sys.stdout.isatty():
+        sent = "  ".join(f"{name} {facts.get('sent', 0)}" for name, facts in progress["sources"].items())
+        counts = progress["expectations"]
+        orders = progress["stations"].get("orders", 0)
+        print(
+            f"\r\033[K{progress['seconds']:5.0f} s  {sent}  orders {orders}  ✓ {counts['held']} ✗ {counts['failed']} … {counts['waiting']}",
+            end="",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The register of a district, read as plain CSV data: whom a scenario may let press, call or fall, and who stands above whom.
+
+Reads `persons.csv`, `devices.csv` and `responders.csv`; no code of the gateway. What is read here is never printed.
+"""
+
+import csv
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEANS = ("wearable", "panel", "button", "phone")
+
+
+@dataclass(slots=True)
+class Member:
+    """Somebody (or some place) that can call for help. `phone` in E.164, "" when none is usable; `sharing` people have that number."""
+
+    person: str | None
+    name: str = ""
+    phone: str = ""
+    sharing: int = 0
+    lat: float | None = None
+    lon: float | None = None
+    wearable: str = ""
+    panel: str = ""
+    button: str = ""
+    place: str = ""
+
+    def has(self, means: str) -> bool:
+        """Can this one call by wearable, panel, button or phone?"""
+        return bool(getattr(self, means))
+
+
+@dataclass(slots=True)
+class District:
+    """What a scenario needs to know of a district."""
+
+    members: list[Member]
+    parents: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    channels: dict[str, str] = field(default_factory=dict)
+    area_code: str = ""
+
+
+LINES = {"wearables": "wearable", "corridor-panel": "panel", "corridor-buttons": "button"}
+
+
+def e164(number: str) -> str:
+    """A Chinese number of the register as E.164, "" when it cannot be dialled: mobiles are 1[3-9]…, fixed numbers begin with 2 to 8."""
+    digits = "".join(letter for letter in number if letter.isdigit())
+    digits = digits.removeprefix("86") if number.strip().startswith("+86") else digits
+    if len(digits) == 11 and digits[0] == "1" and digits[1] in "3456789":
+        return "+86" + digits
+    area = 3 if digits[:2] == "02" or digits[:3] == "010" else 4
+    if digits.startswith("0") and len(digits) - area in (7, 8) and digits[area] in "2345678":
+        return "+86" + digits[1:]
+    return ""
+
+
+def read_district(folder: Path) -> District:
+    """Read the CSV files of one district. OSError when a file is missing, KeyError when a column is."""
+    members: dict[str, Member] = {}
+    sharing: dict[str, int] = {}
+    for row in _rows(folder / "persons.csv"):
+        phones = [phone for phone in (e164(part) for part in row["phones"].replace(";", "|").replace(" ", "|").split("|")) if phone]
+        members[row["id"]] = Member(row["id"], row["name"], phones[0] if phones else "", 0, _number(row["lat"]), _number(row["lon"]))
+        for phone in phones:
+            sharing[phone] = sharing.get(phone, 0) + 1
+    for member in members.values():
+        member.sharing = sharing.get(member.phone, 0)
+    places: list[Member] = []
+    for row in _rows(folder / "devices.csv"):
+        means = LINES.get(row["line"])
+        if means is None:
+            continue
+        owner = members.get(row["person"])
+        if owner is None:
+            owner = Member(None, place=row["place"])
+            places.append(owner)
+        if not getattr(owner, means):
+            setattr(owner, means, row["id"])
+    responders = list(_rows(folder / "responders.csv"))
+    about = tomllib.loads((folder / "district.toml").read_text("utf-8")) if (folder / "district.toml").exists() else {}
+    return District(
+        [*members.values(), *places],
+        {row["id"]: row["parent"] for row in responders if row["parent"]},
+        {row["id"]: row["kind"] for row in responders},
+        {row["id"]: row["channel"] for row in responders},
+        str(about.get("area_code", "")),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text.strip() else None

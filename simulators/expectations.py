@@ -1,0 +1,273 @@
+"""What must come of what was done: rules over what was seen outside, orders at stations and rows on the console."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from simulators.district import Member
+from simulators.operator import Operator
+from simulators.stations import Order, Stations
+
+CLOCK_SLACK_MS = 2000  # an event without a time of its own bears the gateway's time of arrival
+OUTCOME_KINDS = {
+    "answered": {"call_answered"},
+    "queued": {"call_answered"},
+    "abandoned": {"call_abandoned"},
+    "busy": {"call_missed", "call_failed"},
+    "no_answer": {"call_missed", "call_failed"},
+}
+NEEDS_CONSOLE = frozenset({"incident", "cancelled", "all_offered"})
+DETAIL_PAUSE_S = 1.0
+
+
+@dataclass(slots=True)
+class Pending:
+    """One expectation of one step. `sent` monotonic seconds, `ts` ms since 1970: equal to the order's when `exact`, else not later than it.
+
+    state: waiting, held, failed, not_due (the run ended before its time was over), not_checked (no console was given).
+    """
+
+    label: str
+    rule: str
+    via: str
+    what: str
+    member: Member
+    device: str | None
+    ts: int
+    exact: bool
+    sent: float
+    deadline: float
+    within: float
+    state: str = "waiting"
+    reason: str = ""
+    latency_ms: float | None = None
+    escalation_due: float | None = None
+    sent_at: Callable[[], float | None] = field(default=lambda: None)
+
+
+@dataclass(slots=True)
+class World:
+    """All that the witnesses saw."""
+
+    stations: Stations | None
+    operator: Operator | None
+    parents: dict[str, str]
+    _details: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
+
+    def orders(self) -> list[Order]:
+        return list(self.stations.orders) if self.stations is not None else []
+
+    async def detail(self, incident: str) -> dict[str, Any] | None:
+        """The incident as the console shows it, at most a second old."""
+        kept = self._details.get(incident)
+        if self.operator is None:
+            return None
+        if kept is None or time.monotonic() - kept[0] > DETAIL_PAUSE_S:
+            kept = (time.monotonic(), await self.operator.detail(incident))
+            self._details[incident] = kept
+            if len(self._details) > 1000:
+                self._details.pop(next(iter(self._details)))
+        return kept[1]
+
+
+def order_of(pending: Pending, world: World) -> list[Order]:
+    """Orders that carry this cry, oldest first: its device and its ts; for a call the person, or the incident of the caller's row."""
+    if pending.via == "phone":
+        incidents = {str(row["id"]) for row in caller_rows(pending, world)}
+        return [
+            order
+            for order in world.orders()
+            if order.arrived >= pending.sent
+            and (order.incident in incidents or (pending.member.person is not None and order.person == pending.member.person))
+        ]
+    if pending.exact:
+        return [order for order in world.orders() if order.device == pending.device and order.ts == pending.ts]
+    return [order for order in world.orders() if order.device == pending.device and order.ts is not None and order.ts >= pending.ts - CLOCK_SLACK_MS]
+
+
+def caller_rows(pending: Pending, world: World) -> list[dict[str, Any]]:
+    """Rows of the console's list whose (masked) caller ends like this one's number; of an anonymous caller, rows without any."""
+    if world.operator is None:
+        return []
+    tail = pending.member.phone[-4:]
+    rows = []
+    for incident, row in world.operator.rows.items():
+        if world.operator.first_seen.get(incident, 0) < pending.sent and pending.member.person is None:
+            continue
+        caller = row.get("caller") or ""
+        if (tail and str(caller).endswith(tail)) or (not tail and not str(caller)[-4:].isdigit() and row.get("hotline")):
+            rows.append(row)
+    return rows
+
+
+async def has_order(pending: Pending, world: World) -> bool:
+    """An order at some station that carries the cry."""
+    orders = order_of(pending, world)
+    if orders:
+        note_latency(pending, orders[0])
+    return bool(orders)
+
+
+async def has_repeat(pending: Pending, world: World) -> bool:
+    """A second cry: the open order once more, same delivery id, `repeat` higher."""
+    for order in order_of(pending, world):
+        if order.repeat and any(
+            earlier.delivery == order.delivery and earlier.repeat < order.repeat and earlier.arrived <= order.arrived for earlier in world.orders()
+        ):
+            note_latency(pending, order)
+            return True
+    orders = order_of(pending, world)
+    pending.reason = f"its order has repeat {orders[0].repeat} and no earlier order has the same delivery id" if orders else ""
+    return False
+
+
+async def has_order_once(pending: Pending, world: World) -> bool:
+    """The same message several times is one order: judged when the time is over."""
+    orders = order_of(pending, world)
+    if orders:
+        note_latency(pending, orders[0])
+    per_delivery: dict[str, set[int]] = {}
+    for order in orders:
+        per_delivery.setdefault(order.delivery, set()).add(order.repeat)
+    too_many = [delivery for delivery, repeats in per_delivery.items() if len(repeats) > 1]
+    if too_many:
+        pending.reason = f"delivery {too_many[0]} was repeated for the same message"
+    return time.monotonic() >= pending.deadline and bool(orders) and not too_many
+
+
+async def has_nothing(pending: Pending, world: World) -> bool:
+    """No order at all: judged when the time is over."""
+    orders = order_of(pending, world)
+    if orders:
+        pending.reason = f"an order went to {orders[0].responder}"
+    return time.monotonic() >= pending.deadline and not orders
+
+
+async def is_escalated(pending: Pending, world: World) -> bool:
+    """The first one asked did not answer in time: whoever stands above is asked about the same incident."""
+    orders = order_of(pending, world)
+    if not orders:
+        return False
+    first = orders[0]
+    note_latency(pending, first)
+    if pending.escalation_due is None:
+        left = (first.reply_by - datetime.now(UTC)).total_seconds() if first.reply_by is not None else 60.0
+        pending.escalation_due = time.monotonic() + max(0.0, left)
+        pending.deadline = pending.escalation_due + pending.within
+    parent = world.parents.get(first.responder)
+    others = {order.responder for order in world.orders() if order.incident == first.incident and order.delivery != first.delivery}
+    if parent in others:
+        return True
+    detail = await world.detail(first.incident) if time.monotonic() > pending.escalation_due else None
+    if detail is not None and any(leg.get("responder") == parent for leg in detail.get("legs", ())):
+        return True  # ordered over a channel that no station on the broker sees
+    pending.reason = f"{first.responder} was silent, {parent} was not asked" + (f" (but {', '.join(sorted(others))})" if others else "")
+    return False
+
+
+async def has_incident(pending: Pending, world: World) -> bool:
+    """The console shows an incident of this kind: by caller for calls, by kind and family name for devices."""
+    assert world.operator is not None
+    wanted = OUTCOME_KINDS.get(pending.what, {pending.what}) if pending.via == "phone" else {pending.what}
+    if pending.via == "phone":
+        rows = caller_rows(pending, world)
+    else:
+        rows = [
+            row for row in world.operator.rows.values() if not pending.member.name or str(row.get("name") or "").startswith(pending.member.name[0])
+        ]
+    for row in rows:
+        if world.operator.kinds_seen.get(str(row["id"]), set()) & wanted:
+            return True
+    for row in rows[:20]:
+        detail = await world.detail(str(row["id"]))
+        if detail is not None and any(entry.get("kind") in wanted for entry in detail.get("timeline", ())):
+            return True
+    pending.reason = f"no incident with {' or '.join(sorted(wanted))} on the console"
+    return False
+
+
+async def has_joined(pending: Pending, world: World) -> bool:
+    """It became part of the incident of the same person that was open already, and opened none of its own."""
+    member = pending.member
+    own = {device for device in (member.wearable, member.panel, member.button) if device}
+    earlier = [order for order in world.orders() if order.device in own and order.arrived <= pending.sent]
+    if not earlier:
+        pending.reason = "this person has no open order to join"
+        return False
+    incident = earlier[-1].incident
+    if pending.via != "phone":
+        orders = order_of(pending, world)
+        strange = [order for order in orders if order.incident != incident]
+        if strange:
+            pending.reason = f"opened {strange[0].incident} beside {incident}"
+            return False
+        if orders:
+            note_latency(pending, orders[0])
+            return True
+    wanted = OUTCOME_KINDS.get(pending.what, set()) | {"call_offered"} if pending.via == "phone" else {pending.what}
+    detail = await world.detail(incident)
+    if detail is None:
+        pending.reason = f"{incident} cannot be seen on the console"
+        return False
+    if any(entry.get("kind") in wanted for entry in detail.get("timeline", ())):
+        return True
+    pending.reason = f"the timeline of {incident} has no {' or '.join(sorted(wanted))}"
+    return False
+
+
+async def is_cancelled(pending: Pending, world: World) -> bool:
+    """The wearer's cancel is on the timeline, and the incident is still there for people to end."""
+    own = [order for order in world.orders() if order.device == pending.device]
+    for incident in dict.fromkeys(order.incident for order in reversed(own)):
+        detail = await world.detail(incident)
+        if detail is not None and any(entry.get("kind") == "cancel" or entry.get("phase") == "clear" for entry in detail.get("timeline", ())):
+            return True
+    pending.reason = "no timeline of its incidents shows the cancel"
+    return False
+
+
+async def are_all_offered(pending: Pending, world: World) -> bool:
+    """Several people on one number: the operator is offered all of them, none is picked silently."""
+    for row in caller_rows(pending, world):
+        if (row.get("candidates") or 0) >= pending.member.sharing:
+            return True
+        detail = await world.detail(str(row["id"]))
+        if detail is not None and len(detail.get("persons") or ()) >= pending.member.sharing:
+            return True
+    pending.reason = f"no incident of the caller offers {pending.member.sharing} people"
+    return False
+
+
+Rule = Callable[[Pending, World], Awaitable[bool]]
+RULES: dict[str, Rule] = {
+    "order": has_order,
+    "repeat": has_repeat,
+    "once": has_order_once,
+    "nothing": has_nothing,
+    "escalated": is_escalated,
+    "incident": has_incident,
+    "joined": has_joined,
+    "cancelled": is_cancelled,
+    "all_offered": are_all_offered,
+}
+
+
+def note_latency(pending: Pending, order: Order) -> None:
+    """From the moment the cry left the sender until the order was at the station, ms."""
+    if pending.latency_ms is None:
+        sent = pending.sent_at() or pending.sent
+        pending.latency_ms = max(0.0, (order.arrived - sent) * 1000)
+
+
+async def judge(pending: Pending, world: World) -> None:
+    """Look once: held as soon as the rule is true, failed when its time is over, not_checked without the console it needs."""
+    if pending.rule in NEEDS_CONSOLE and world.operator is None:
+        pending.state = "not_checked"
+        return
+    if await RULES[pending.rule](pending, world):
+        pending.state, pending.reason = "held", ""
+    elif time.monotonic() >= pending.deadline:
+        pending.state = "failed"
+        pending.reason = pending.reason or f"nothing within {pending.within:g} s"

@@ -1,0 +1,97 @@
+"""From a scenario, a register and a seed to a plan: who plays which part, and every step with its time. Pure; the same seed, the same plan."""
+
+import random
+from dataclasses import dataclass
+
+from simulators.district import District, Member
+from simulators.scenario import Cast, Do, Scenario, ScenarioError
+
+STRANGER_NUMBER = "+86174009{:05d}"  # a block that the invented districts do not use
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing somebody does. `at` in seconds from the beginning of the run, scaled."""
+
+    at: float
+    number: int
+    do: Do
+    member: Member
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The parts and the steps in order of time."""
+
+    parts: dict[str, tuple[Member, ...]]
+    steps: tuple[Step, ...]
+
+
+def choose_cast(scenario: Scenario, district: District, seed: str, used: set[int]) -> dict[str, tuple[Member, ...]]:
+    """Who plays what. Nobody plays twice; those in `used` (by place in the register) only when nobody else is left."""
+    chance = random.Random(f"cast:{seed}")
+    parts: dict[str, tuple[Member, ...]] = {}
+    taken: set[int] = set()
+    numbers: set[str] = set()
+    for cast in scenario.cast:
+        fitting = [
+            place
+            for place, member in enumerate(district.members)
+            if place not in taken and _fits(cast, member) and not (member.phone and "phone" in cast.has and member.phone in numbers)
+        ]
+        fresh = [place for place in fitting if place not in used]
+        pool = fresh if len(fresh) >= cast.count else fitting
+        if len(pool) < cast.count:
+            raise ScenarioError([f"cast {cast.name!r}: the register has {len(pool)} with {', '.join(cast.has)}, {cast.count} are needed"])
+        chosen = chance.sample(pool, cast.count)
+        taken.update(chosen)
+        numbers.update(district.members[place].phone for place in chosen)
+        parts[cast.name] = tuple(district.members[place] for place in chosen)
+    used |= taken
+    return parts
+
+
+def _fits(cast: Cast, member: Member) -> bool:
+    if cast.person:
+        return member.person == cast.person
+    if "phone" in cast.has and (member.sharing > 1) != cast.shares_phone:
+        return False
+    if "wearable" in cast.has and member.panel and "panel" not in cast.has:
+        return False
+    return all(member.has(means) for means in cast.has)
+
+
+def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 0, scale: float = 1.0, used: set[int] | None = None) -> Plan:
+    """All steps of one turn. With `scale` the file's times are stretched; `within` and what people do with their hands are not."""
+    parts = choose_cast(scenario, district, f"{seed}:{turn}", used if used is not None else set())
+    chance = random.Random(f"plan:{seed}:{turn}")
+    steps: list[tuple[float, int, Do, Member]] = []
+    for number, do in enumerate(scenario.do, 1):
+        for turn_of, at in enumerate(_times(do, scenario, chance)):
+            steps.append((at * scale, number, do, _member(do, parts, chance, turn_of)))
+    ordered = sorted(steps, key=lambda step: (step[0], step[1]))
+    return Plan(
+        parts,
+        tuple(Step(at, place, do, member, f"{do.who} {do.via} {do.what} {turn}.{place}") for place, (at, _, do, member) in enumerate(ordered, 1)),
+    )
+
+
+def _times(do: Do, scenario: Scenario, chance: random.Random) -> list[float]:
+    if do.at is not None:
+        return [do.at]
+    if do.between is not None:
+        return sorted(chance.uniform(*do.between) for _ in range(do.count))
+    assert do.every is not None
+    end = scenario.seconds * (scenario.plan_share if do.expect else 1.0)
+    first = chance.uniform(0, do.every)
+    return [first + do.every * number for number in range(int(max(0.0, end - first) / do.every) + 1) if first < end]
+
+
+def _member(do: Do, parts: dict[str, tuple[Member, ...]], chance: random.Random, turn_of: int) -> Member:
+    if do.who == "anonymous":
+        return Member(None, phone="")
+    if do.who == "stranger":
+        return Member(None, phone=STRANGER_NUMBER.format(chance.randrange(100_000)))
+    players = parts[do.who]
+    return players[turn_of % len(players)]
