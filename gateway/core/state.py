@@ -61,6 +61,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes = b""
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A rejected message, kept for inspection."""
+
+    at: datetime
+    line: str
+    reason: str
+    device: str | None = None
+    detail: str = ""
+    raw: bytes = b""
+
+
 class Overlay(Generic[V]):
     """A dict seen through a sheet of tracing paper: reads fall through, writes stay on the paper until `settle`."""
 
@@ -130,6 +141,14 @@ class WorkingSet:
         self.known.update(dict.fromkeys(known))
         self.seen.update(seen)
 
+    def forget(self, name: str) -> None:
+        """Let go of a closed incident; one that was re-opened meanwhile stays."""
+        incident = self.incidents.get(name)
+        if incident is not None and not incident.is_open:
+            for leg in incident.legs:
+                self.by_delivery.pop(leg.delivery, None)
+            del self.incidents[name]
+
     @property
     def open_incidents(self) -> Iterator[Incident]:
         return (incident for incident in self.incidents.values() if incident.is_open)
@@ -152,6 +171,7 @@ class Draft:
         self.seen: dict[str, Seen] = {}
         self.known: dict[str, None] = {}
         self.records: list[Record] = []
+        self.refusals: list[Refusal] = []
         self.next_number = base.next_number
         self.opened = 0
         self.closed = 0

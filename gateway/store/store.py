@@ -6,7 +6,6 @@ the bare driver (docs/decisions/0003).
 
 import fcntl
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, even
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gateway.clock import from_micros, micros
+from gateway.clock import micros
 from gateway.core.incident import Incident, State
-from gateway.core.state import Call, Record, Seen
+from gateway.core.state import Call, Record, Refusal, Seen
 from gateway.errors import StoreBroken, StoreDown
 from gateway.store.chain import GENESIS, Broken, Row, digest_of, link, verify
 from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_seen, meta, metadata, rejected
@@ -27,17 +26,6 @@ KNOWN_AT_START = 50_000
 # Rejected messages kept for inspection; at 1 KiB each about 100 MB. Older ones give way, and are still counted.
 REJECTED_KEPT = 100_000
 POSTGRES_LOCK = 12349  # advisory lock: one writer a database
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A rejected message, kept for inspection."""
-
-    at: datetime
-    line: str
-    reason: str
-    device: str | None = None
-    detail: str = ""
-    raw: bytes = b""
 
 
 class Batch(msgspec.Struct, kw_only=True):
@@ -354,6 +342,3 @@ def _row(row: Any) -> Row:
     for name in ("raw", "digest", "chain"):
         values[name] = bytes(values[name])
     return Row(**values)
-
-
-__all__ = ["Batch", "KnownAlready", "Refusal", "Restored", "Row", "Store", "from_micros"]

@@ -1,0 +1,248 @@
+"""What can enter the pipeline, each with its own way to be decided and to hear how it ended.
+
+Field events come in a submission (what a line read in one go); commands, deadlines, channels' reports and facts of the
+machine come singly.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
+from gateway.clock import monotonic
+from gateway.core import decide
+from gateway.core.command import Command, on_command
+from gateway.core.escalation import on_deadline
+from gateway.core.incident import Incident
+from gateway.core.orders import delivered
+from gateway.core.state import Draft, Record, Refusal
+from gateway.dispatch.outbox import Key
+from gateway.errors import Refused, StoreDown
+from gateway.event import KINDS, Event, Group, Kind
+from gateway.metrics import Books
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Pipeline
+
+log = structlog.get_logger("pipeline")
+
+URGENT_GROUPS = frozenset((Group.PERSON, Group.ENVIRONMENT, Group.TELEPHONE, Group.PEOPLE))
+# Deadlines of one incident that are handled in one go after downtime; each moves itself on, so this is never reached.
+DUE_AT_ONCE = 16
+
+
+class Item:
+    """One thing to decide. After the commit `settled`; if nothing can be stored now `handed_back`."""
+
+    __slots__ = ()
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        """Put what follows from it into the draft."""
+        raise NotImplementedError
+
+    def settled(self) -> None:
+        """The commit is done: tell whoever waits."""
+
+    def handed_back(self) -> None:
+        """The store is down: tell whoever waits to come again."""
+
+    def condemned(self, reason: str) -> bool:
+        """It can never be decided or stored. True: decide it again, it will only leave a trace among the rejected."""
+        log.error("dropped", item=type(self).__name__, reason=reason)
+        return False
+
+
+class Submission:
+    """What a line handed over in one call: one verdict an event, one answer for all."""
+
+    __slots__ = ("answer", "left", "received", "verdicts")
+
+    def __init__(self, count: int, answer: "asyncio.Future[list[Verdict]]") -> None:
+        self.verdicts = [STORED] * count
+        self.left = count
+        self.answer = answer
+        self.received = monotonic()
+
+    def settle(self, index: int, verdict: Verdict) -> None:
+        """One event's verdict; with the last one the line hears."""
+        self.verdicts[index] = verdict
+        self.left -= 1
+        if self.left == 0 and not self.answer.done():
+            self.answer.set_result(self.verdicts)
+
+
+class Incoming(Item):
+    """One event, or one rejected message, of a submission."""
+
+    __slots__ = ("books", "event", "index", "submission", "unfit", "verdict")
+
+    def __init__(self, submission: Submission, index: int, event: Event | Rejected, books: Books) -> None:
+        self.submission = submission
+        self.index = index
+        self.event = event
+        self.books = books
+        self.verdict = STORED
+        self.unfit = event.reason if isinstance(event, Rejected) else ""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Does it go before telemetry (invariant 8)?"""
+        return isinstance(self.event, Event) and KINDS[self.event.kind].group in URGENT_GROUPS
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        event = self.event
+        reason = self.unfit
+        if not reason and isinstance(event, Event):
+            outcome = decide.on_event(draft, event, now)
+            if outcome == decide.STORED:
+                self.verdict = STORED
+                return
+            if outcome == decide.DUPLICATE:
+                self.verdict = DUPLICATE
+                return
+            reason = outcome
+        self.verdict = Verdict("refused", reason)
+        detail = event.detail if isinstance(event, Rejected) else ""
+        draft.refusals.append(Refusal(at=now, line=event.line, reason=reason, device=event.device, detail=detail, raw=event.raw))
+
+    def settled(self) -> None:
+        if self.verdict is STORED:
+            self.books.accept()
+        elif self.verdict is DUPLICATE:
+            self.books.fold()
+        else:
+            self.books.reject(self.verdict.reason)
+        self.submission.settle(self.index, self.verdict)
+
+    def handed_back(self) -> None:
+        self.books.give_back()
+        self.submission.settle(self.index, Verdict("refused", "store_down", retry=True))
+
+    def condemned(self, reason: str) -> bool:
+        if self.unfit in ("undecidable", "unstorable"):
+            return super().condemned(reason)
+        self.unfit = reason
+        return True
+
+
+class Commanded(Item):
+    """An operator's wish."""
+
+    __slots__ = ("answer", "command", "done")
+
+    def __init__(self, command: Command, answer: "asyncio.Future[Incident]") -> None:
+        self.command = command
+        self.answer = answer
+        self.done: Incident | Refused | None = None
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        try:
+            self.done = on_command(draft, self.command, now)
+        except Refused as refused:
+            self.done = refused
+
+    def settled(self) -> None:
+        if self.answer.done():
+            return
+        if isinstance(self.done, Refused):
+            self.answer.set_exception(self.done)
+        elif self.done is not None:
+            self.answer.set_result(self.done)
+
+    def handed_back(self) -> None:
+        self._fail(StoreDown("the store takes nothing at the moment; try again"))
+
+    def condemned(self, reason: str) -> bool:
+        self._fail(Refused(reason, 500))
+        return False
+
+    def _fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Fact(Item):
+    """Something that concerns no incident: start, duty."""
+
+    __slots__ = ("answer", "record")
+
+    def __init__(self, record: Record, answer: "asyncio.Future[None]") -> None:
+        self.record = record
+        self.answer = answer
+
+    def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  one signature for all
+        draft.records.append(self.record)
+
+    def settled(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+    def handed_back(self) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(StoreDown("the store takes nothing at the moment; try again"))
+
+
+class Due(Item):
+    """Deadlines of one incident have passed."""
+
+    __slots__ = ("incident", "pipeline")
+
+    def __init__(self, incident: str, pipeline: "Pipeline") -> None:
+        self.incident = incident
+        self.pipeline = pipeline
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        for _ in range(DUE_AT_ONCE):
+            incident = draft.incidents.get(self.incident)
+            due = incident.next_deadline if incident is not None and incident.is_open else None
+            if incident is None or due is None or due[1] > now:
+                return
+            self.pipeline.metrics.deadline_late_seconds.observe((now - due[1]).total_seconds())
+            on_deadline(draft, incident, due[0], now)
+
+    def handed_back(self) -> None:
+        self.pipeline.look_again(self.incident)
+
+    def condemned(self, reason: str) -> bool:
+        self.pipeline.look_again(self.incident)
+        return super().condemned(reason)
+
+
+class Delivered(Item):
+    """A channel reports that an order has left, or never will."""
+
+    __slots__ = ("failed", "key", "pipeline")
+
+    def __init__(self, key: Key, failed: str | None, pipeline: "Pipeline") -> None:
+        self.key = key
+        self.failed = failed
+        self.pipeline = pipeline
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        delivery, repeat, notice = self.key
+        delivered(draft, delivery, repeat, notice, self.failed, now)
+
+    def handed_back(self) -> None:
+        self.pipeline.report_again(self.key, self.failed)
+
+
+class ClockStep(Item):
+    """The wall clock stepped: every open deadline moves with it, so that waiting times stay what they were."""
+
+    __slots__ = ("pipeline", "step")
+
+    def __init__(self, step: timedelta, pipeline: "Pipeline") -> None:
+        self.step = step
+        self.pipeline = pipeline
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        draft.record(Kind.CLOCK_STEP, now, step_s=self.step.total_seconds())
+        for incident in draft.base.open_incidents:
+            current = draft.incidents.get(incident.id) or incident
+            draft.put(msgspec.structs.replace(current, deadlines={name: at + self.step for name, at in current.deadlines.items()}))
+
+    def handed_back(self) -> None:
+        self.pipeline.step_again(self.step)

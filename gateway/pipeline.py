@@ -1,0 +1,320 @@
+"""The one path: whatever comes in is decided in memory, written in one transaction, and only then has effects.
+
+Field events, operators' commands, passed deadlines and reports of channels enter by the same door (gateway.inbox). While
+one batch is being written the next collects. This is the only writer of state.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from drivers.contract import Rejected, Verdict
+from gateway.clock import monotonic, utc_now
+from gateway.core.command import Command
+from gateway.core.incident import Incident, Leg, State
+from gateway.core.register import Register
+from gateway.core.state import Draft, Record, Seen, WorkingSet
+from gateway.dispatch.contract import Channel
+from gateway.dispatch.outbox import Key, Outbox
+from gateway.errors import StoreDown
+from gateway.event import Event, Kind, Phase
+from gateway.inbox import ClockStep, Commanded, Delivered, Due, Fact, Incoming, Item, Submission
+from gateway.metrics import Metrics
+from gateway.store.store import Batch, KnownAlready, Store
+
+log = structlog.get_logger("pipeline")
+
+BATCH_LIMIT = 1000  # events in one transaction: 6 ms of writing (performance page), so the next batch never waits long
+CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
+CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
+TICK_S = 1.0  # the timer looks at the clocks at least this often
+STORE_RETRY_S = 1.0  # while the store is down, deadlines and reports try again after this
+CLOSED_KEPT = timedelta(minutes=15)  # closed incidents stay in memory, so that consoles see them go (console design, 6)
+
+# What a database says when this very batch is at fault, or when it is itself: `probe` tells the two apart.
+UNSTORABLE = (SQLAlchemyError, UnicodeError, ValueError, OverflowError)
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What a commit changed; consoles look the rest up."""
+
+    incidents: Collection[str] = ()
+    calls: Collection[str] = ()
+
+
+class Pipeline:
+    """Owns the working set, the writer thread and the one timer."""
+
+    def __init__(self, store: Store, working: WorkingSet, metrics: Metrics, channels: Mapping[str, Channel] | None = None) -> None:
+        self.store = store
+        self.working = working
+        self.metrics = metrics
+        self.outbox = Outbox(channels or {}, self, lambda: self.working.register, metrics)
+        self.is_store_down = False
+        self.beat = monotonic()
+        self._urgent: deque[Item] = deque()
+        self._routine: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._finishing = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._timers: list[tuple[datetime, str]] = []
+        self._armed: dict[str, datetime] = {}
+        self._watchers: list[Callable[[Changes], None]] = []
+        self._unsaved: dict[str, Seen] = {}
+        self._saved_at = monotonic()
+        self._offset = utc_now() - timedelta(seconds=monotonic())
+        self._leaving: deque[tuple[datetime, str]] = deque()
+
+    # --- the doors ---------------------------------------------------------------------------------------------------
+
+    async def receive(self, events: Sequence[Event | Rejected]) -> Sequence[Verdict]:
+        """Take what a line read; answer after the commit, one verdict an event. Cancelling: it may or may not be stored."""
+        if not events:
+            return []
+        answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
+        submission = Submission(len(events), answer)
+        for index, event in enumerate(events):
+            books = self.metrics.books(event.line)
+            books.receive()
+            item = Incoming(submission, index, event, books)
+            (self._urgent if item.is_urgent else self._routine).append(item)
+        self._wake.set()
+        return await answer
+
+    async def command(self, command: Command) -> Incident:
+        """Do what an operator wants; answers when it is on disk. Raises Refused, StoreDown."""
+        answer: asyncio.Future[Incident] = asyncio.get_running_loop().create_future()
+        self._put(Commanded(command, answer))
+        return await answer
+
+    async def note(self, kind: Kind, actor: str | None = None, **facts: object) -> None:
+        """Journal a fact that concerns no incident (start, duty). Raises StoreDown."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(Fact(Record(kind=kind, phase=Phase.STATE, at=utc_now(), facts=msgspec.json.encode(facts), actor=actor), answer))
+        await answer
+
+    def delivered(self, key: Key, failed: str | None) -> None:
+        """A channel's report (see Outbox)."""
+        self._put(Delivered(key, failed, self))
+
+    def still_pending(self, incident: str, key: Key) -> Leg | None:
+        """The leg, while exactly this sending of it is still wanted."""
+        known = self.working.incidents.get(incident)
+        leg = known.leg(key[0]) if known else None
+        return leg if leg is not None and (leg.delivery, leg.repeat, leg.pending) == key else None
+
+    def use(self, register: Register) -> None:
+        """Swap the register in, whole. Decisions run in this same loop, so none sees half of it."""
+        self.working.use(register)
+
+    def watch(self, callback: Callable[[Changes], None]) -> None:
+        """Be told after each commit what it changed."""
+        self._watchers.append(callback)
+
+    # --- start and stop ----------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """After the working set was restored: arm every deadline, offer every pending order."""
+        for incident in list(self.working.open_incidents):
+            self._arm(incident)
+            self.outbox.offer(incident)
+
+    async def run(self) -> None:
+        """Batch after batch, until `finish`. Cancelling between batches loses nothing that was receipted."""
+        while True:
+            self._tick()
+            items = self._take()
+            if items:
+                await self._commit(items)
+            elif self._finishing:
+                return
+            elif monotonic() - self._saved_at >= CHECKPOINT_S:
+                await self._save_seen()
+            else:
+                await self._sleep()
+
+    def finish(self) -> None:
+        """Let `run` return once everything handed over is on disk."""
+        self._finishing = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop deliveries (they go on after the next start), write the signs of life, let the writer go."""
+        await self.outbox.close()
+        await self._save_seen()
+        self._writer.shutdown()
+
+    # --- what waits --------------------------------------------------------------------------------------------------
+
+    def _put(self, item: Item) -> None:
+        self._urgent.append(item)
+        self._wake.set()
+
+    def _take(self) -> list[Item]:
+        """Alarms, people and deadlines first; telemetry gets what is left of the batch (invariant 8)."""
+        items: list[Item] = []
+        for lane in (self._urgent, self._routine):
+            while lane and len(items) < BATCH_LIMIT:
+                items.append(lane.popleft())
+        return items
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        wait = TICK_S
+        if self._timers:
+            wait = min(wait, max(0.0, (self._timers[0][0] - utc_now()).total_seconds()))
+        timer = asyncio.get_running_loop().call_later(wait, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    def _tick(self) -> None:
+        """Look at the clocks: queue what is due, notice a step of the wall clock."""
+        now = utc_now()
+        self.beat = monotonic()
+        step = now - (self._offset + timedelta(seconds=self.beat))
+        if abs(step.total_seconds()) > CLOCK_STEP_S:
+            self._offset += step
+            log.warning("the wall clock stepped; deadlines move with it", step_s=round(step.total_seconds(), 3))
+            self._timers = [(at + step, name) for at, name in self._timers]
+            self._armed = {name: at + step for name, at in self._armed.items()}
+            self.step_again(step)
+        while self._timers and self._timers[0][0] <= now:
+            at, name = heapq.heappop(self._timers)
+            if self._armed.get(name) == at:
+                del self._armed[name]
+                self._urgent.append(Due(name, self))
+        while self._leaving and self._leaving[0][0] <= now:
+            self.working.forget(self._leaving.popleft()[1])
+
+    def _arm(self, incident: Incident) -> None:
+        due = incident.next_deadline
+        if due is not None and incident.is_open and self._armed.get(incident.id) != due[1]:
+            self._armed[incident.id] = due[1]
+            heapq.heappush(self._timers, (due[1], incident.id))
+
+    def look_again(self, incident: str) -> None:
+        """A deadline could not be handled now: soon again."""
+        at = utc_now() + timedelta(seconds=STORE_RETRY_S)
+        self._armed[incident] = at
+        heapq.heappush(self._timers, (at, incident))
+
+    def report_again(self, key: Key, failed: str | None) -> None:
+        """A report could not be written now: soon again."""
+        asyncio.get_running_loop().call_later(STORE_RETRY_S, self.delivered, key, failed)
+
+    def step_again(self, step: timedelta) -> None:
+        """Shift the stored deadlines before anything else is decided."""
+        self._urgent.appendleft(ClockStep(step, self))
+
+    # --- the path ----------------------------------------------------------------------------------------------------
+
+    async def _commit(self, items: list[Item]) -> None:
+        try:
+            await self._write(items)
+        except StoreDown as down:
+            if not self.is_store_down:
+                log.error("the store takes nothing; receipts are held back until it does", reason=str(down))
+            self._mark_store(down=True)
+            for item in items:
+                item.handed_back()
+            await asyncio.sleep(STORE_RETRY_S / 10)  # what is handed back at once must not spin
+
+    async def _write(self, items: list[Item]) -> None:
+        """Decide, write, swap, act. Raises StoreDown."""
+        now = utc_now()
+        draft, items = self._decide(items, now)
+        incidents = [incident for incident in draft.incidents.written.values() if incident is not None]
+        calls = list(draft.calls.written.items())
+        if draft.records or incidents or calls or draft.refusals:
+            number = draft.next_number if draft.next_number != self.working.next_number else 0
+            batch = Batch(records=draft.records, incidents=incidents, calls=calls, refusals=draft.refusals, next_number=number)
+            began = monotonic()
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self.store.write, batch)
+            except KnownAlready as known:
+                self.working.known.update(dict.fromkeys(known.identities))
+                return await self._write(items)
+            except UNSTORABLE as error:
+                return await self._divide(items, error)
+            self.metrics.commit_seconds.observe(monotonic() - began)
+            self.metrics.batch_size.observe(len(items))
+            self._mark_store(down=False)
+        self._settle(draft, incidents, items, now)
+        return None
+
+    def _decide(self, items: list[Item], now: datetime) -> tuple[Draft, list[Item]]:
+        """The draft of all items. One that cannot be decided is our bug: it is rejected, and the rest decided anew without it."""
+        while True:
+            draft = Draft(self.working)
+            for item in items:
+                try:
+                    item.decide(draft, now)
+                except Exception:
+                    log.exception("cannot decide; the message is kept among the rejected", item=type(item).__name__)
+                    if not item.condemned("undecidable"):
+                        items = [other for other in items if other is not item]
+                    break
+            else:
+                return draft, items
+
+    async def _divide(self, items: list[Item], error: Exception) -> None:
+        """The batch cannot be stored. Is it the store? Then StoreDown; else halves, until the culprit stands alone and is rejected."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self.store.probe)
+        if len(items) > 1:
+            half = len(items) // 2
+            await self._commit(items[:half])
+            await self._commit(items[half:])
+            return
+        log.error("cannot be stored; kept among the rejected", reason=type(error).__name__)
+        if items[0].condemned("unstorable"):
+            await self._write(items)
+
+    def _settle(self, draft: Draft, incidents: list[Incident], items: list[Item], now: datetime) -> None:
+        """After the commit: the draft is the truth; orders leave, consoles hear, receipts go last."""
+        draft.settle()
+        self._unsaved.update(draft.seen)
+        for incident in incidents:
+            self.outbox.offer(incident)
+            self._arm(incident)
+            if incident.state is State.CLOSED:
+                self._leaving.append((now + CLOSED_KEPT, incident.id))
+        if incidents or draft.calls.written:
+            changes = Changes(incidents=draft.incidents.written.keys(), calls=draft.calls.written.keys())
+            for watcher in self._watchers:
+                watcher(changes)
+        oldest: dict[str, Incoming] = {}
+        for item in items:
+            item.settled()
+            if isinstance(item, Incoming):
+                oldest.setdefault(item.books.line, item)
+        ended = monotonic()
+        for item in oldest.values():
+            item.books.accept_seconds.observe(ended - item.submission.received)
+
+    def _mark_store(self, *, down: bool) -> None:
+        if self.is_store_down != down:
+            self.is_store_down = down
+            self.metrics.store_down.set(down)
+            if not down:
+                log.info("the store takes again")
+
+    async def _save_seen(self) -> None:
+        """Checkpoint the signs of life in bulk; if the store is down they wait for the next time."""
+        self._saved_at = monotonic()
+        if not self._unsaved:
+            return
+        unsaved, self._unsaved = self._unsaved, {}
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self.store.checkpoint, list(unsaved.items()))
+        except SQLAlchemyError as error:
+            self._unsaved = {**unsaved, **self._unsaved}
+            log.warning("signs of life not saved; trying again", reason=type(error).__name__)
