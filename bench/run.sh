@@ -31,11 +31,13 @@ venv() { # name, requirements file
     cp "$2" "$deps/$1/.installed"
   fi
 }
-asked() { # is this system measured? A name is what has a folder in systems/
-  local word named=""
+asked() { # is this system measured? A name is what has a folder in systems/ or in BENCH_SYSTEMS_DIR
+  local word folder named=""
   for word in "${arguments[@]}"; do
     [ "$word" != "$1" ] || return 0
-    [ ! -d "systems/$word" ] || named=yes
+    for folder in systems ${BENCH_SYSTEMS_DIR//:/ }; do
+      [ ! -d "$folder/$word" ] || named=yes
+    done
   done
   [ -z "$named" ] && [ "${BENCH_PEERS:-all}" != core ]
 }

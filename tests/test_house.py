@@ -1,0 +1,122 @@
+"""The house itself: who may import whom, hashed packages, rules that name metrics we have, the two READMEs alike."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from drivers.registry import DRIVERS, driver_for
+from gateway.core.incident import TRANSITIONS
+from gateway.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / "config" / "prometheus" / "gateway.rules.yml"
+
+
+def test_import_contracts_hold() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def headings(name: str) -> list[int]:
+    """The level of each heading, in order, outside code blocks."""
+    prose = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [len(mark) for mark in re.findall(r"^(#+) ", prose, flags=re.MULTILINE)]
+
+
+def blocks(name: str) -> list[str]:
+    """The code blocks without their comments: what a reader types or copies."""
+    found = re.findall(r"^```\w*\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\s*#.*", "", block) for block in found]
+
+
+def test_both_readmes_say_the_same() -> None:
+    assert headings("README.md") == headings("README.zh-CN.md")
+    assert blocks("README.md") == blocks("README.zh-CN.md")
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"`?make ([a-z]+)", (ROOT / name).read_text(encoding="utf-8")):
+            assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"{name}: make {target}"
+
+
+def test_every_package_is_pinned_and_hashed() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    lines = text.replace("\\\n", " ").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert [pin for pin in pins if not re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", pin)] == []
+    assert "://" not in text
+    locked = {pin.partition("==")[0] for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(need for needs in project["optional-dependencies"].values() for need in needs)]
+    names = {re.split(r"[\[<>=!~ ]", need)[0].lower().replace("_", "-") for need in wanted} - {"gateway-12349"}
+    assert names <= locked, "run make lock"
+
+
+def test_rules_name_metrics_that_exist() -> None:
+    metrics = Metrics()
+    metrics.books("any").receive()
+    ours = {sample.name for family in metrics.registry.collect() for sample in family.samples} | {
+        family.name for family in metrics.registry.collect()
+    }
+    expressions = re.findall(r"expr: (.*)", RULES.read_text())
+    assert expressions
+    used = {re.sub(r"_(bucket|count|sum|total)$", "", name) for expression in expressions for name in re.findall(r"\bgateway_\w+", expression)}
+    assert used <= ours | {re.sub(r"_total$", "", name) for name in ours}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", str(ROOT / "config" / "prometheus" / "prometheus.yml")),
+        ("check", "rules", str(RULES)),
+        ("test", "rules", str(ROOT / "tests" / "prometheus_rules.yml")),
+    ],
+    ids=["config", "rules", "alerts"],
+)
+def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        if os.environ.get("CI"):
+            pytest.fail("promtool is missing")
+        pytest.skip("promtool is missing: apt-get install prometheus")
+    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_diagram_is_the_table() -> None:
+    drawn = {
+        (before, after, action.strip())
+        for before, after, actions in re.findall(r"^ +(\w+) --> (\w+) : (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for action in actions.split(",")
+    }
+    table = {(str(before), str(after), str(action)) for before, row in TRANSITIONS.items() for action, after in row.items() if before != after}
+    assert drawn == table
+
+
+def test_the_table_of_codecs_is_the_registry() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|.*`(drivers/\S+)` \|$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {(codec, transport) for codec, transport, _ in rows} == {(codec, str(driver_for(codec).transport)) for codec in DRIVERS}
+    assert [file for _, _, file in rows if not (ROOT / file).exists()] == []
+
+
+def test_words_stand_in_the_dictionaries_not_in_the_scripts() -> None:
+    scripts = [path for path in (ROOT / "gateway" / "console" / "static").rglob("*.js") if "vendor" not in path.parts and "words" not in path.parts]
+    assert [str(path.relative_to(ROOT)) for path in scripts if re.search(r"[\u4e00-\u9fff]", path.read_text(encoding="utf-8"))] == []
