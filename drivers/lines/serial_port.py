@@ -1,7 +1,7 @@
 """A line on one serial port: `serial:/dev/ttyUSB0:baudrate=9600:bytesize=7:parity=E:stopbits=2`.
 
 pyserial beneath Twisted. Opened for ourselves alone, without flow control by characters: check characters may look like XOFF.
-A pseudo-terminal takes only 8 bits without parity.
+A pseudo-terminal accepts any speed and frame; they mean nothing there.
 """
 
 import asyncio
