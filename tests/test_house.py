@@ -24,6 +24,13 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_every_module_has_its_floor() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    placed = {name.strip("() ") for layer in contracts[0]["layers"] for name in layer.split(":")}
+    modules = {f"gateway.{path.stem}" for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules - {"gateway.__init__"} <= placed, "give the new module a layer in pyproject.toml"
+
+
 def headings(name: str) -> list[int]:
     """The level of each heading, in order, outside code blocks."""
     prose = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -118,5 +125,5 @@ def test_the_table_of_codecs_is_the_registry() -> None:
 
 
 def test_words_stand_in_the_dictionaries_not_in_the_scripts() -> None:
-    scripts = [path for path in (ROOT / "gateway" / "console" / "static").rglob("*.js") if "vendor" not in path.parts and "words" not in path.parts]
+    scripts = [path for path in (ROOT / "gateway" / "console" / "static").rglob("*.js") if "vendor" not in path.parts and "lang" not in path.parts]
     assert [str(path.relative_to(ROOT)) for path in scripts if re.search(r"[\u4e00-\u9fff]", path.read_text(encoding="utf-8"))] == []
