@@ -1,0 +1,170 @@
+// A virtual grid: only the rows in sight are in the page. The row under the cursor keeps its place on the screen.
+import { Component, createRef } from "preact";
+import { html } from "./ui.js";
+
+const MARGIN = 5; // rows kept above and below what is in sight, so that scrolling shows no gap
+const POINTER_MS = 3000; // a row pointed at this lately counts as "about to be pressed"
+
+/**
+ * Where the list must stand so that a row that moved from index `before` to `after` keeps its place on the screen.
+ * {lead, scroll} in pixels; lead is empty space above the first row, used when there is nothing to scroll.
+ */
+export function keepPlace({ lead, scroll, before, after, height }) {
+  const place = lead + before * height - scroll;
+  const nextLead = Math.max(0, place - after * height);
+  return { lead: nextLead, scroll: nextLead + after * height - place };
+}
+
+/** Rows [first, last) to be drawn. */
+export function rowsInSight({ lead, scroll, view, height, count }) {
+  const first = Math.max(0, Math.floor((scroll - lead) / height) - MARGIN);
+  const last = Math.min(count, Math.ceil((scroll - lead + view) / height) + MARGIN);
+  return [Math.min(first, Math.max(0, last)), Math.max(0, last)];
+}
+
+/**
+ * rows: [{id,…}] in order; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
+ * onCursor(id), onOpen(id), rowClass(row), label. `above` is told how many rows of interest (`counts(row)`) lie above the sight.
+ */
+export class Grid extends Component {
+  port = createRef();
+  lead = 0;
+  scroll = 0;
+  view = 600;
+  pointed = { id: null, at: -Infinity };
+  before = null;
+
+  componentDidMount() {
+    this.before = this.props.rows;
+    this.watcher = new ResizeObserver(() => {
+      this.view = this.port.current.clientHeight - this.props.head;
+      this.forceUpdate();
+    });
+    this.watcher.observe(this.port.current);
+    this.showCursor();
+  }
+
+  componentWillUnmount() {
+    this.watcher.disconnect();
+  }
+
+  componentDidUpdate(previous) {
+    const port = this.port.current;
+    if (Math.abs(port.scrollTop - this.scroll) >= 1) port.scrollTop = this.scroll;
+    if (previous.cursor !== this.props.cursor) this.showCursor();
+  }
+
+  /** The row that must not move: the one just pointed at, else the cursor if in sight, else the first in sight unless at the top. */
+  anchor(rows) {
+    if (performance.now() - this.pointed.at < POINTER_MS && rows.some((row) => row.id === this.pointed.id)) return this.pointed.id;
+    const index = rows.findIndex((row) => row.id === this.props.cursor);
+    const place = this.lead + index * this.props.height - this.scroll;
+    if (index >= 0 && place > -this.props.height && place < this.view) return this.props.cursor;
+    if (this.scroll <= 0) return null;
+    return rows[Math.max(0, Math.ceil((this.scroll - this.lead) / this.props.height))]?.id ?? null;
+  }
+
+  follow(rows) {
+    const last = this.before;
+    this.before = rows;
+    if (last === null || last === rows) return;
+    if (this.props.listName !== this.lastName) { // another tab or search: begin at its top
+      this.lastName = this.props.listName;
+      this.lead = 0;
+      this.scroll = 0;
+      return;
+    }
+    const name = this.anchor(last);
+    const before = name === null ? -1 : last.findIndex((row) => row.id === name);
+    const after = name === null ? -1 : rows.findIndex((row) => row.id === name);
+    if (before < 0 || after < 0) {
+      this.lead = 0;
+      this.scroll = Math.min(this.scroll, Math.max(0, rows.length * this.props.height - this.view));
+      return;
+    }
+    Object.assign(this, keepPlace({ lead: this.lead, scroll: this.scroll, before, after, height: this.props.height }));
+  }
+
+  /** After a move of the cursor: into sight, and the space above the first row, if any, is given up. */
+  showCursor() {
+    const index = this.props.rows.findIndex((row) => row.id === this.props.cursor);
+    if (index < 0) return;
+    const { height } = this.props;
+    let scroll = Math.max(0, this.scroll - this.lead);
+    if (index * height < scroll) scroll = index * height;
+    else if ((index + 1) * height > scroll + this.view) scroll = (index + 1) * height - this.view;
+    if (scroll === this.scroll && this.lead === 0) return;
+    this.lead = 0;
+    this.scroll = scroll;
+    this.forceUpdate();
+  }
+
+  toTop = () => {
+    this.lead = 0;
+    this.scroll = 0;
+    this.forceUpdate();
+  };
+
+  onScroll = () => {
+    const top = this.port.current.scrollTop;
+    if (Math.abs(top - this.scroll) < 1) return;
+    this.scroll = top;
+    this.forceUpdate();
+  };
+
+  onWheel = () => {
+    if (this.lead === 0) return;
+    this.scroll = Math.max(0, this.scroll - this.lead);
+    this.lead = 0;
+    this.forceUpdate();
+  };
+
+  onPointerMove = (event) => {
+    const row = event.target.closest("[data-id]");
+    this.pointed = { id: row?.dataset.id ?? null, at: performance.now() };
+  };
+
+  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, above }) {
+    this.lastName ??= this.props.listName;
+    this.follow(rows);
+    const count = rows.length;
+    const [first, last] = rowsInSight({ lead: this.lead, scroll: this.scroll, view: this.view, height, count });
+    const drawn = [];
+    for (let i = first; i < last; i += 1) drawn.push(i);
+    const active = rows.findIndex((row) => row.id === cursor);
+    if (active >= 0 && (active < first || active >= last)) drawn.push(active); // the active row is always in the page
+    const full = Math.max(this.lead + count * height, this.scroll + this.view);
+    let unseen = 0;
+    const top = Math.min(count, Math.round((this.scroll - this.lead) / height));
+    for (let i = 0; i < top; i += 1) if (counts(rows[i])) unseen += 1;
+    return html`
+      <div class="grid-frame">
+        ${unseen > 0 && html`<button class="above" onClick=${this.toTop}>${above(unseen)}</button>`}
+        <div class="grid" role="grid" tabindex="0" ref=${this.port} aria-label=${label} aria-rowcount=${count + 1}
+          aria-activedescendant=${active >= 0 ? `row-${cursor}` : null} onScroll=${this.onScroll} onWheel=${this.onWheel}
+          onPointerMove=${this.onPointerMove}>
+          <div role="rowgroup" class="grid-head" style=${{ height: `${head}px` }}>
+            <div role="row" aria-rowindex="1" class="grid-row">
+              ${columns.map((column) => html`<div role="columnheader" class=${`cell ${column.id}`} key=${column.id}>${column.title}</div>`)}
+            </div>
+          </div>
+          <div role="rowgroup" class="grid-body" style=${{ height: `${full}px` }}>
+            ${drawn.map((i) => {
+              const row = rows[i];
+              return html`
+                <div role="row" id=${`row-${row.id}`} key=${row.id} data-id=${row.id} aria-rowindex=${i + 2} aria-selected=${row.id === cursor ? "true" : "false"}
+                  class=${`grid-row ${rowClass(row)}`} style=${{ transform: `translateY(${this.lead + i * height}px)`, height: `${height}px` }}
+                  onClick=${() => { onCursor(row.id); onOpen(row.id); }}>
+                  ${columns.map((column) => html`<div role="gridcell" class=${`cell ${column.id}`} key=${column.id}>${column.cell(row)}</div>`)}
+                </div>`;
+            })}
+          </div>
+        </div>
+      </div>`;
+  }
+
+  /** Rows that fit into the sight: for PgUp and PgDn. */
+  get pageSize() {
+    return Math.max(1, Math.floor(this.view / this.props.height) - 1);
+  }
+}

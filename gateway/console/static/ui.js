@@ -1,0 +1,51 @@
+// Small parts that every view uses: templates, times that count down, severity marks.
+import htm from "htm";
+import { h } from "preact";
+import { clockTime, countdown, second } from "./clock.js";
+import { label, t } from "./i18n.js";
+
+export const html = htm.bind(h);
+
+/** Shape first, so that no meaning hangs on colour alone. */
+const MARKS = { critical: "▲", major: "◆", minor: "●", warning: "○", none: "·" };
+
+export function Mark({ severity, withText = false }) {
+  const text = label("severity", severity);
+  return html`<span class=${`mark ${severity}`} title=${text}>${MARKS[severity] ?? "·"}${withText ? ` ${text}` : html`<span class="unseen">${text}</span>`}</span>`;
+}
+
+/** Time left until `at` (milliseconds), red when overdue; the clock time is in the title. */
+export function Countdown({ at }) {
+  if (!Number.isFinite(at)) return html`<span class="quiet">–</span>`;
+  const from = second.value;
+  return html`<time class=${at < from ? "due over" : "due"} title=${clockTime(at)}>${countdown(at, from)}</time>`;
+}
+
+/** Time gone since `at` (ISO). */
+export function Since({ at }) {
+  return html`<time class="due" title=${clockTime(at)}>${countdown(second.value, Date.parse(at))}</time>`;
+}
+
+export function Time({ at }) {
+  return html`<time datetime=${at} title=${at}>${clockTime(at)}</time>`;
+}
+
+/** "≈ 8 min": always marked as an estimate. */
+export function travel(minutes) {
+  return minutes === null || minutes === undefined ? "–" : t("about.minutes", { n: Math.max(1, Math.round(minutes)) });
+}
+
+export function kilometres(km) {
+  return km === null || km === undefined ? "" : `${km < 10 ? km.toFixed(1) : Math.round(km)} km`;
+}
+
+export function risks(list) {
+  return (list ?? []).map((risk) => label("risk", risk)).join(" ");
+}
+
+/** Name, age and risks in one line; an unknown person says so, a shared number says how many. */
+export function who(row) {
+  if (row.name) return row.name;
+  if (row.candidates) return t("person.one_of", { n: row.candidates });
+  return t("person.unknown");
+}

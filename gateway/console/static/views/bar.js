@@ -1,0 +1,107 @@
+// The bar on top: counters, call-backs due, link clock, sound, lines, language, who is on duty; below it the calls that ring.
+import { clockTime, second } from "../clock.js";
+import { setDuty } from "../commands.js";
+import { link } from "../feed.js";
+import { LANGUAGES, label, language, t, useLanguage } from "../i18n.js";
+import { calls, counts, lines, me, session, tab } from "../store.js";
+import { sound, unlock } from "../sound.js";
+import { hushedUntil } from "../hush.js";
+import { Countdown, Since, html, Mark } from "../ui.js";
+import { helpShown } from "../work.js";
+
+const CALLS_SHOWN = 3;
+const LINE_MARKS = { live: "●", connecting: "◌", suspect: "◌", lost: "✕" };
+
+export function districtName() {
+  const district = session.value?.district;
+  return (language.value === "en" && district?.name_en) || district?.name || "";
+}
+
+function Counters() {
+  const now = counts.value;
+  return html`
+    <div class="counters" role="group" aria-label=${t("bar.open")}>
+      ${["critical", "major", "minor", "warning"].map((severity) => html`
+        <span key=${severity} class=${`counter ${severity} ${now[severity] ? "" : "none"}`} title=${`${label("severity", severity)} · ${t("bar.waiting", { n: now.raised[severity] })}`}>
+          <${Mark} severity=${severity} />${now[severity]}
+        </span>`)}
+      <button class="counter back" onClick=${() => { tab.value = "call_back"; }}>${t("tab.call_back")} ${now.tabs.call_back}</button>
+    </div>`;
+}
+
+function LinkClock() {
+  const { state, at } = link.value;
+  const time = state === "live" ? clockTime(second.value) : at ? clockTime(at) : "--:--:--";
+  const marks = { live: "●", polling: "◐", connecting: "◌", lost: "✕" };
+  return html`<span class=${`link ${state}`} title=${label("link", state)}>
+    <span class="quiet">${t("bar.link")}</span> <i aria-hidden="true">${marks[state]}</i> <time>${time}</time>
+    ${state !== "live" && html`<em>${label("link", state)}</em>`}
+  </span>`;
+}
+
+function Sound() {
+  const until = hushedUntil.value;
+  const isHushed = until !== null && until > second.value;
+  const isOn = sound.value === "running";
+  return html`<button class=${`sound ${isOn ? "" : "off"}`} onClick=${() => unlock(true)} title=${t("bar.sound_test")}>
+    ${t("bar.sound")} ${isOn ? (isHushed ? html`${t("bar.hushed")} <${Countdown} at=${until} />` : "✓") : "✕"}
+  </button>`;
+}
+
+function Lines() {
+  return html`<span class="lines" role="group" aria-label=${t("bar.lines")}><span class="quiet">${t("bar.lines")}</span>
+    ${lines.value.map((line) => html`
+      <span key=${line.id} class=${`line ${line.state}`} title=${`${line.id} · ${label("line_state", line.state)} ${clockTime(line.since)} ${line.reason}`}>
+        <i aria-hidden="true">${LINE_MARKS[line.state] ?? "◌"}</i>${line.id}<span class="unseen">${label("line_state", line.state)}</span>
+      </span>`)}
+  </span>`;
+}
+
+function Language() {
+  const other = LANGUAGES.find((name) => name !== language.value);
+  return html`<button class="language" lang=${other} onClick=${() => useLanguage(other)}>${t("bar.other_language")}</button>`;
+}
+
+export function Bar() {
+  return html`
+    <header class="bar">
+      <h1>${t("bar.title")} <span>· ${districtName()}</span></h1>
+      <${Counters} />
+      <${LinkClock} />
+      <${Sound} />
+      <${Lines} />
+      <span class="spring"></span>
+      <button onClick=${() => { helpShown.value = true; }} title=${t("help.title")} aria-label=${t("help.title")}>?</button>
+      <${Language} />
+      <span class="me" title=${t("duty.unverified")}>${me.value}</span>
+      <button onClick=${() => setDuty(null)}>${t("duty.leave")}</button>
+    </header>`;
+}
+
+function Call({ call }) {
+  const persons = call.persons?.length ? call.persons.join(" / ") : t("person.unknown");
+  return html`<span class=${`call ${call.state}`}>
+    <b aria-hidden="true">☎</b> ${call.caller ?? t("call.withheld")} → ${persons}
+    <span class="quiet">${t("call.hotline", { n: call.hotline ?? "?" })}</span>
+    <span>${label("call_state", call.state)}${call.agent ? ` ${call.agent}` : ""}</span> <${Since} at=${call.since} />
+  </span>`;
+}
+
+const CALL_ORDER = ["call_ringing", "call_offered", "call_answered"];
+
+/** Always one line high: nothing below may move when a telephone begins to ring. */
+export function Ringing() {
+  const { state, at } = link.value;
+  if (state === "lost") {
+    return html`<div class="ringing lost" role="alert"><strong>${t("link.lost_banner")}</strong> ${t("link.as_of", { at: clockTime(at) })}</div>`;
+  }
+  const isSilent = sound.value !== "running";
+  const all = [...calls.value].sort((a, b) => CALL_ORDER.indexOf(a.state) - CALL_ORDER.indexOf(b.state));
+  return html`
+    <div class=${`ringing ${all.some((call) => call.state !== "call_answered") ? "on" : ""}`} aria-label=${t("call.bar")} role="region">
+      ${isSilent && html`<button class="no-sound" onClick=${() => unlock(true)}>${t("sound.blocked")}</button>`}
+      ${all.length === 0 && html`<span class="quiet">${t("call.none")}</span>`}
+      ${all.slice(0, CALLS_SHOWN).map((call) => html`<${Call} key=${call.id} call=${call} />`)}
+      ${all.length > CALLS_SHOWN && html`<span class="quiet">${t("call.more", { n: all.length - CALLS_SHOWN })}</span>`}
+    </div>`;
+}

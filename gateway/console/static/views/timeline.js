@@ -1,0 +1,93 @@
+// What has happened, newest first, each with its time, who did it and what it said.
+import { label, t } from "../i18n.js";
+import { Time, html, travel } from "../ui.js";
+
+/** Responder id → name, from everything the detail names. */
+function namesOf(data) {
+  const names = new Map([["desk", label("responder_kind", "desk")]]);
+  for (const one of [...(data.decision?.candidates ?? []), ...(data.candidates_now ?? []), ...(data.legs ?? [])]) if (one.name && one.responder !== "desk") names.set(one.responder, one.name);
+  return names;
+}
+
+const ANSWERS = new Set(["accept", "decline", "en_route", "arrived", "done"]);
+
+/** One entry in words: [what, facts]. */
+export function describe(entry, names) {
+  const { kind, detail = {} } = entry;
+  const name = (id) => names.get(id) ?? id ?? "";
+  const facts = [];
+  const add = (text) => text && facts.push(text);
+  if (detail.received_at || detail.occurred_at) {
+    // an event of the field
+    const more = detail.detail ?? {};
+    if (ANSWERS.has(kind)) {
+      add(name(detail.device));
+      add(more.by);
+      add(more.note);
+    } else {
+      add([detail.line, detail.device].filter(Boolean).join(" / "));
+      if (more.caller || more.caller_e164) add(more.caller_e164 ?? more.caller);
+      if (more.hotline) add(t("call.hotline", { n: more.hotline }));
+      if (more.agent) add(more.agent);
+      if (more.reason) add(label("reason_word", more.reason));
+      if (more.zone) add(`${t("timeline.zone")} ${more.zone}`);
+      if (detail.battery_pct !== undefined) add(`${t("timeline.battery")} ${Math.round(detail.battery_pct)}%`);
+      if (detail.late) add(label("late", detail.late));
+    }
+    if (entry.phase && entry.phase !== "raise" && entry.phase !== "state") add(label("phase", entry.phase));
+    return [label("kind", kind), facts];
+  }
+  switch (kind) {
+    case "dispatch":
+      add(name(detail.responder));
+      if (detail.decision) {
+        if (detail.decision.travel_min !== undefined) add(travel(detail.decision.travel_min));
+        add(label("rule", detail.decision.rule));
+      }
+      break;
+    case "sent":
+    case "failed":
+    case "expired":
+      add(name(detail.responder));
+      if (detail.repeat) add(`×${detail.repeat + 1}`);
+      add(label("leg_reason", detail.reason));
+      break;
+    case "escalate":
+    case "remind":
+      add(label("reason_word", detail.reason));
+      if (detail.to) add(`→ ${name(detail.to)}`);
+      break;
+    case "resolve":
+      add(label("outcome", detail.outcome));
+      add(detail.note);
+      break;
+    case "call_back":
+      if (detail.satisfaction) add(`${"★".repeat(detail.satisfaction)}${"☆".repeat(5 - detail.satisfaction)}`);
+      add(detail.note);
+      break;
+    case "step":
+      add(label("step", detail.step));
+      break;
+    case "assign":
+      add(`→ ${detail.to ?? ""}`);
+      break;
+    default:
+      add(detail.text ?? detail.note ?? detail.reason);
+  }
+  return [label("kind", kind), facts];
+}
+
+export function Timeline({ data }) {
+  // A dispatch by an operator is journalled twice: the wish and the order with its reasons. One line says both.
+  const entries = (data?.timeline ?? []).filter((entry) => entry.kind !== "dispatch" || entry.detail?.delivery);
+  const names = data ? namesOf(data) : new Map();
+  return html`<section class="timeline"><h3>${t("timeline.title")} <span class="quiet">${entries.length || ""}</span></h3>
+    <ol>${[...entries].reverse().map((entry) => {
+      const [what, facts] = describe(entry, names);
+      return html`<li key=${entry.seq} class=${entry.kind}>
+        <${Time} at=${entry.at} /> <span class="what"><b>${what}</b> ${facts.map((fact, i) => html`<span key=${i}>${fact}</span>`)}</span>
+        <span class="actor">${entry.actor ?? ""}</span>
+      </li>`;
+    })}</ol>
+  </section>`;
+}
