@@ -54,6 +54,7 @@ class LineStatus:
     reason: str = ""
     restarts: int = 0
     notices_dropped: int = 0
+    on_change: Callable[["LineStatus"], None] | None = None
 
     @property
     def is_live(self) -> bool:
@@ -189,6 +190,8 @@ class _Watch:
         self._status.state = state
         self._status.since = self._clock.utc_now()
         self._status.reason = reason
+        if self._status.on_change is not None:
+            self._status.on_change(self._status)
 
     def _notice(self, kind: Kind, phase: Phase, detail: dict[str, object]) -> None:
         if len(self._notices) >= MAX_NOTICES:  # the oldest tells least about how things stand now

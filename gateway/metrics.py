@@ -130,7 +130,6 @@ class Metrics:
         self.deadline_late_seconds = histogram("gateway_deadline_late_seconds", "Deadline due to deadline handled", PEOPLE)
         self.order_seconds = histogram("gateway_order_seconds", "Event received to order confirmed by the channel", PEOPLE, ("channel",))
         self.orders = Counter("gateway_orders_total", "Attempts to deliver an order, by result", ("channel", "result"), registry=registry)
-        self.incidents = Gauge("gateway_incidents", "Incidents not closed, by state", ("state",), registry=registry)
         self.config_reload = Counter("gateway_config_reload_total", "Reloads of the configuration, by result", ("result",), registry=registry)
         self.config_info = Gauge("gateway_config_info", "1 for the version of the configuration in force", ("version",), registry=registry)
         self.store_down = Gauge("gateway_store_down", "1 while nothing can be written", registry=registry)

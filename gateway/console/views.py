@@ -52,7 +52,10 @@ def mask_phone(number: str | None) -> str | None:
         return digits
     if number.startswith("+86"):
         digits = digits[2:] if digits[2:3] == "1" else "0" + digits[2:]
-    head = 4 if digits.startswith("0") and len(digits) > 10 else 3 if len(digits) > 9 else 0
+    if len(digits) <= 9:
+        head = 0
+    else:  # an area code in full (010 and 02x have three digits, others four), the first three of a mobile number
+        head = 4 if digits[0] == "0" and digits[1] not in "12" else 3
     return digits[:head] + "*" * max(3, len(digits) - head - 4) + digits[-4:]
 
 
@@ -372,7 +375,7 @@ def line_item(name: str, status: LineStatus, config: LineConfig | None) -> Json:
         "id": name,
         "codec": config.codec if config else "",
         "state": status.state,
-        "since": to_second(status.since),
+        "since": to_second(status.since) if status.since else None,
         "mandatory": config.mandatory if config else False,
         "reason": status.reason,
     }

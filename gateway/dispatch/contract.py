@@ -33,5 +33,8 @@ class Channel(Protocol):
     async def run(self) -> None: ...
 
     async def deliver(self, order: Order) -> None:
-        """Return when the far end (broker, web server) has confirmed it; raise DeliveryError otherwise. Cancelling: state unknown, may be sent again."""
+        """Return when the far end (broker, web server) has confirmed it; raise DeliveryError otherwise.
+
+        Cancelling: nobody knows whether it was sent; it may be sent again under the same delivery id.
+        """
         ...

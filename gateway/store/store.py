@@ -204,6 +204,12 @@ class Store:
             for row in rows:
                 yield _row(row)
 
+    def head(self) -> str:
+        """The last link of the chain, hex: noted elsewhere, it shows later whether a tail was cut off."""
+        with self.engine.connect() as connection:
+            chain = connection.scalar(select(journal.c.chain).order_by(journal.c.seq.desc()).limit(1))
+            return (bytes(chain) if chain else GENESIS).hex()
+
     def verify(self) -> tuple[int, Broken | None]:
         """(entries proven, the first break or None)."""
         proven = 0

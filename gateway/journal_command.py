@@ -1,0 +1,44 @@
+"""`gateway journal verify | show`: prove the journal, or read it."""
+
+import argparse
+import sys
+
+import msgspec
+
+from gateway.clock import from_micros
+from gateway.config import read_config
+from gateway.store.store import Store
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `journal` to the commands."""
+    parser = subparsers.add_parser("journal", help="prove that nothing in the journal was changed, or read it")
+    parser.add_argument("what", choices=["verify", "show"])
+    parser.add_argument("incident", nargs="?", help="show: only this incident's entries")
+    parser.add_argument("--config", default="config/gateway.toml", help="default: config/gateway.toml")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0 when the chain holds, 1 when it is broken (the first broken entry is named)."""
+    config = read_config(args.config)
+    store = Store(config.store.url, config.data_folder)
+    return _verify(store) if args.what == "verify" else _show(store, args.incident)
+
+
+def _verify(store: Store) -> int:
+    proven, broken = store.verify()
+    if broken is None:
+        print(f"{proven} entries, chain whole; head {store.head()}")
+        return 0
+    words = {"gap": "is missing", "digest": "was changed", "chain": "does not follow from the one before it"}
+    print(f"broken: entry {broken.seq} {words[broken.reason]} ({broken.reason}); {proven} entries before it hold", file=sys.stderr)
+    return 1
+
+
+def _show(store: Store, incident: str | None) -> int:
+    rows = store.timeline(incident) if incident else store.journal()
+    for row in rows:
+        entry = {"seq": row.seq, "at": from_micros(row.at), "kind": row.kind, "incident": row.incident, "actor": row.actor, "line": row.line}
+        print(msgspec.json.encode({key: value for key, value in entry.items() if value is not None}).decode())
+    return 0
