@@ -212,11 +212,11 @@ def _store_faults(store: StoreConfig) -> Iterator[Fault]:
 
 
 def _console_faults(console: ConsoleConfig) -> Iterator[Fault]:
-    host, _, port = console.listen.rpartition(":")
+    host, colon, port = console.listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+    if not (colon and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         yield ("listen",), f"{console.listen!r} has no port", "write 127.0.0.1:12349"
-    if host == "localhost":
+    if host == "localhost" or not colon:
         return
     try:
         loopback = ipaddress.ip_address(host).is_loopback

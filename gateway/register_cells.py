@@ -147,7 +147,7 @@ def phone(area_code: str) -> Callable[[str], str]:
 def is_name_damaged(name: str) -> bool:
     """Does a name look like broken encoding (`養(yǎng)老`, `å¼ ä¼Ÿ`, `张?`) or mix scripts, Simplified with Traditional included?"""
     if _HAN_NAME.fullmatch(name):
-        return _mixes_forms(name)
+        return _mixes_forms(name.replace("·", ""))
     scripts = set()
     for character in name:
         category = unicodedata.category(character)

@@ -34,9 +34,6 @@ NAMED = 10  # ids named in one warning; the number is always told, and nobody re
 
 CHANNELS = ("mqtt", "webhook", "console")
 
-# Sections of gateway.toml that a reload puts in force; lines, store, console, log and dispatch are built once at the start.
-RELOADED = ("calls", "policy")
-
 T = TypeVar("T", bound=msgspec.Struct)
 Rows = list[tuple[int, T]]
 Node = TypeVar("Node", Area, Responder)
@@ -59,20 +56,21 @@ def read_all(path: str | Path) -> tuple[Config, Register]:
 
 
 def reload(path: str | Path, current: Config) -> tuple[Config, Register]:
-    """What is in force after SIGHUP: the new registers, [calls] and [policy]; everything else as in `current`.
+    """What is in force after SIGHUP: the new registers, [policy] and calls.call_back_s; everything else as in `current`.
 
-    Keys that differ in the file but need a restart stand in `waiting` of the Config. Raises ConfigError: then nothing has changed.
+    The rest was built into lines, channels and store at the start; keys of it that differ in the file stand in `waiting` of
+    the Config. Raises ConfigError: then nothing has changed.
     """
     read = read_config(path)
+    calls = msgspec.structs.replace(current.calls, call_back_s=read.calls.call_back_s)
+    config = msgspec.structs.replace(current, policy=read.policy, calls=calls, waiting=())
     waiting = tuple(
         f"{section}.{key}" if key else section
         for section in Config.__struct_fields__
-        if section not in (*RELOADED, "path", "waiting")
-        for key in _different(getattr(current, section), getattr(read, section))
+        if section not in ("path", "waiting")
+        for key in _different(getattr(config, section), getattr(read, section))
     )
-    taken = {section: getattr(read, section) for section in RELOADED}
-    config = msgspec.structs.replace(current, **taken, waiting=waiting)
-    return config, read_register(current.district_folder, current.channels)
+    return msgspec.structs.replace(config, waiting=waiting), read_register(config.district_folder, config.channels)
 
 
 def _different(old: object, new: object) -> list[str]:
@@ -119,7 +117,8 @@ class _Reading:
                 reader.add("lat", "lat and lon stand alone", "write both")
         else:
             head = DistrictFile(name="unknown")
-        phone = cells.phone(head.area_code)
+        # with a faulty head the area code is unknown, and local numbers would all be told as faults of their own
+        phone = cells.plain if reader.problems else cells.phone(head.area_code)
 
         areas = self._areas()
         responders = self._responders(phone, {area.id for _, area in areas})

@@ -59,7 +59,11 @@ class TomlReader:
 
     def table(self, kind: type[T], given: object, key: str = "", default: T | None = None) -> T:
         """One table as a `kind`. Keys that are not written take their value from `default`, else from the type."""
-        written, bad = self._keys(given, key)
+        written: dict[str, Any] = given if isinstance(given, dict) else {}
+        bad: set[str] = set()
+        if not isinstance(given, dict):
+            self.add(key, "must be a table", f"write [{key}] above its keys")
+            bad.update(kind.__struct_fields__)
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind) if field.name not in self._hidden}
         for name in written:
             if name not in fields:
@@ -72,7 +76,8 @@ class TomlReader:
             if name in written:
                 values[name] = self._value(field.type, written[name], _join(key, name), fallback, bad)
             elif fallback is msgspec.NODEFAULT:
-                self.add(_join(key, name), "is missing", f"write it{_for_example(field.type, name)}")
+                if name not in bad:
+                    self.add(_join(key, name), "is missing", f"write it{_for_example(field.type, name)}")
                 bad.add(name)
                 values[name] = ""
             else:
@@ -82,12 +87,6 @@ class TomlReader:
             if not bad.intersection(keys):
                 self.add(_join(key, keys[0]), what, remedy)
         return built
-
-    def _keys(self, given: object, key: str) -> tuple[dict[str, Any], set[str]]:
-        if isinstance(given, dict):
-            return given, set()
-        self.add(key, "must be a table", f"write [{key}] above its keys")
-        return {}, set()
 
     def _value(self, kind: Any, given: object, key: str, fallback: Any, bad: set[str]) -> Any:
         """`given` as a `kind`; on a fault the fallback, and the key's name joins `bad`."""

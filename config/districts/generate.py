@@ -338,7 +338,7 @@ def people_of(district: District, communities: list[Community], count: int) -> P
             person["risks"] = partner["risks"] = ";".join(risk for risk in ("advanced_age",) if YEAR - int(str(person["born"])) >= 80)
             partner["risks"] = "advanced_age" if YEAR - int(str(partner["born"])) >= 80 else ""
             partner = None
-        elif number % 20 == 0:
+        elif number % 20 == 19:
             partner = person
         people.persons.append(person)
         people.contacts += contacts_of(chance, person, number)

@@ -1,0 +1,196 @@
+"""gateway.toml: what is right is read, what is wrong is told, all at once, with file, key and remedy; nothing else is ever raised."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import Config, LineConfig, read_config
+from gateway.errors import ConfigError
+
+DEFAULT = Path(__file__).parents[2] / "config" / "gateway.toml"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A folder with an empty configuration and an empty district honggu."""
+    (tmp_path / "districts" / "honggu").mkdir(parents=True)
+    (tmp_path / "gateway.toml").write_text("")
+    return tmp_path / "gateway.toml"
+
+
+def problems_of(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        read_config(path)
+    return refused.value.problems
+
+
+def test_the_default_configuration_says_what_the_types_default_to():
+    config = read_config(DEFAULT)
+    assert config.policy == Config().policy
+    assert config.store == Config().store
+    assert config.console == Config().console
+    assert [line.name for line in config.line] == ["wearables", "station-replies", "corridor-panel", "corridor-buttons", "pbx"]
+    assert config.channels == {"mqtt", "console"}
+    assert config.district_folder.is_dir()
+
+
+def test_the_default_configuration_shows_every_key():
+    """An operations person learns the keys from the file: each one is in it, at least in a comment."""
+    text = DEFAULT.read_text()
+    for kind in (Config, LineConfig, *(field.type for field in msgspec.structs.fields(Config))):
+        for field in msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ():
+            if field.name not in ("path", "waiting"):
+                assert field.name in text, f"{kind.__name__}.{field.name} is not shown"
+
+
+def test_an_empty_file_gives_the_defaults(house):
+    assert read_config(house) == Config(path=str(house))
+
+
+def test_a_severity_partly_written_keeps_the_rest_of_its_own_defaults(house):
+    house.write_text("[policy.critical]\nreply_s = 30\n")
+    policy = read_config(house).policy
+    assert (policy.critical.reply_s, policy.critical.order) == (30, "at_once")
+    assert policy.major == Config().policy.major
+
+
+def test_paths_are_relative_to_the_file(house):
+    house.write_text('[gateway]\ndata = "state"\n')
+    assert read_config(house).data_folder == house.parent / "state"
+
+
+LINE = '[[line]]\nname = "a"\ncodec = "espa444"\nlisten = "serial:/dev/x"\n'
+
+BAD = [
+    ("unknown key", "[store]\nulr = 'x'", "store.ulr", "did you mean url?"),
+    ("unknown table", "[colsole]", "colsole", "did you mean console?"),
+    ("unknown key without likeness", "[log]\nzzz = 1", "log.zzz", "known here: format, level"),
+    ("ours alone", "path = 'x'", "path", "did you mean"),
+    ("wrong type", "[gateway]\ndrain_s = 'ten'", "gateway.drain_s", "for example drain_s = 10"),
+    ("a flag is no number", "[gateway]\ndrain_s = true", "gateway.drain_s", "expected a number"),
+    ("not a table", "gateway = 3", "gateway", "write [gateway]"),
+    ("not a list of tables", "line = 3", "line", "write [[line]]"),
+    ("a line that is no table", "line = [3]", "line[1]", "must be a table"),
+    ("negative", "[policy.minor]\nreply_s = -1", "policy.minor.reply_s", "for example"),
+    ("zero", "[policy]\nidle_remind_s = 0", "policy.idle_remind_s", "for example"),
+    ("not a number", "[policy]\nidle_remind_s = nan", "policy.idle_remind_s", "for example"),
+    ("infinite", "[policy]\nidle_remind_s = inf", "policy.idle_remind_s", "for example"),
+    ("order", "[policy.major]\norder = 'sometimes'", "policy.major.order", "one of at_once, unacknowledged, operator"),
+    ("log level", "[log]\nlevel = 'loud'", "log.level", "one of debug, info, warning, error"),
+    ("language", "[gateway]\nlanguage = 'fr'", "gateway.language", "one of zh-CN, en"),
+    ("store", "[store]\nurl = 'mysql://x'", "store.url", "write sqlite:///"),
+    ("district", "[gateway]\ndistrict = 'atlantis'", "gateway.district", "there is no folder districts/atlantis"),
+    ("district outside", "[gateway]\ndistrict = '../x'", "gateway.district", "for example district = \"honggu\""),
+    ("console open to all", "[console]\nlisten = '0.0.0.0:12349'", "console.listen", "accounts come first"),
+    ("console on the network", "[console]\nlisten = '192.168.1.2:12349'", "console.listen", "accounts come first"),
+    ("console by name", "[console]\nlisten = 'gateway.lan:12349'", "console.listen", "accounts come first"),
+    ("console without address", "[console]\nlisten = ':12349'", "console.listen", "accounts come first"),
+    ("console without port", "[console]\nlisten = '127.0.0.1'", "console.listen", "write 127.0.0.1:12349"),
+    ("area code", "[calls]\narea_code = '931'", "calls.area_code", "0931"),
+    ("hotline", "[calls]\nhotlines = ['12349', 'x']", "calls.hotlines", "correct it"),
+    ("no name", "[[line]]\ncodec = 'espa444'\nlisten = 'serial:/dev/x'", "line[1].name", "write it"),
+    ("name with a space", LINE.replace('"a"', '"a b"'), "line[1].name", "correct it"),
+    ("same name", LINE + LINE, "line[2].name", "give each line a name of its own"),
+    ("silence", LINE + "silence_s = 0", "line[1].silence_s", "correct it"),
+    ("neither", '[[line]]\nname = "a"\ncodec = "x"', "line[1].listen", "exactly one of listen and broker"),
+    ("both", LINE + 'broker = "mqtt://h:1"', "line[1].listen", "exactly one of listen and broker"),
+    ("endpoint", LINE.replace("serial:", "seriall:"), "line[1].listen", "begin with serial:"),
+    ("endpoint without rest", LINE.replace("serial:/dev/x", "udp:"), "line[1].listen", "begin with serial:"),
+    ("broker", '[[line]]\nname = "a"\ncodec = "x"\nbroker = "http://h"', "line[1].broker", "write mqtt://HOST"),
+    ("broker's port", '[[line]]\nname = "a"\ncodec = "x"\nbroker = "mqtt://h:99999"', "line[1].broker", "write mqtt://HOST"),
+    ("password in the address", '[[line]]\nname = "a"\ncodec = "x"\nbroker = "mqtt://u:secret@h"', "line[1].broker", "password_file"),
+    ("option file", LINE + "[line.options]\nmapping_file = 'gone'", "line[1].options.mapping_file", "create it"),
+    ("password file", "[dispatch.mqtt]\nbroker = 'mqtt://h'\npassword_file = 'gone'", "dispatch.mqtt.password_file", "create it"),
+    ("no broker", "[dispatch.mqtt]\n", "dispatch.mqtt.broker", "for example broker = \"mqtt://127.0.0.1:1883\""),
+    ("secret", "[dispatch.webhook]\n", "dispatch.webhook.secret_file", "write it"),
+    ("attempts", "[dispatch.webhook]\nsecret_file = 'gateway.toml'\nattempts = 0", "dispatch.webhook.attempts", "correct it"),
+    ("broken TOML", "[gateway\n", "", "correct that line"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "remedy"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_each_fault_names_file_key_and_remedy(house, text, key, remedy):
+    house.write_text(text)
+    [problem] = problems_of(house)
+    assert problem.startswith(f"{house}: {key}: " if key else str(house))
+    assert remedy in problem
+    assert "secret@" not in problem
+
+
+def test_all_faults_are_told_at_once(house):
+    house.write_text(
+        LINE + "silence_s = 'x'\n" + LINE + "[console]\nlisten = '0.0.0.0:1'\n[gateway]\ndistrict = 'gone'\n[policy.major]\norder = 'x'\ncolour = 1\n"
+    )
+    keys = [problem.removeprefix(f"{house}: ").partition(":")[0] for problem in problems_of(house)]
+    assert sorted(keys) == ["console.listen", "gateway.district", "line[1].silence_s", "line[2].name", "policy.major.colour", "policy.major.order"]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:12349", "127.1.2.3:1", "[::1]:12349", "localhost:0"])
+def test_the_console_may_listen_on_loopback(house, listen):
+    house.write_text(f'[console]\nlisten = "{listen}"\n')
+    assert read_config(house).console.listen == listen
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path):
+    assert "cannot be read" in problems_of(tmp_path / "gone.toml")[0]
+    assert "cannot be read" in problems_of(tmp_path)[0]
+    (tmp_path / "gbk.toml").write_bytes("[calls.agents]\n8001 = '坐席'".encode("gbk"))
+    assert "UTF-8" in problems_of(tmp_path / "gbk.toml")[0]
+    (tmp_path / "huge.toml").write_bytes(b"#" * (1 << 21))
+    assert "larger" in problems_of(tmp_path / "huge.toml")[0]
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 50_000)
+    assert "no valid TOML" in problems_of(tmp_path / "deep.toml")[0]
+    (tmp_path / "long.toml").write_text("[gateway]\ndistricts = '" + "x" * 5000 + "'")
+    assert "no folder" in problems_of(tmp_path / "long.toml")[0]
+
+
+KEYS = st.sampled_from(
+    ["gateway", "store", "console", "line", "policy", "dispatch", "calls", "listen", "url", "name", "broker", "codec", "drain_s", "options"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**25), 10**25) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def toml(value: object) -> str:
+    """Inline TOML of anything hypothesis thinks of; None becomes a bare word, which is no TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(str(key))} = {toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(one):08x}" if not one.isascii() or not one.isprintable() or one in '"\\' else one for one in value) + '"'
+    return str(value).lower()
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_no_table_raises_anything_but_config_error(tmp_path_factory, tables):
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in tables.items()))
+    with pytest.raises(ConfigError) as refused:  # there is no district folder beside it: it is always refused
+        read_config(path)
+    assert all(problem.startswith(str(path)) for problem in refused.value.problems)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_config_error(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "bytes.toml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError):
+        read_config(path)
+
+
+def test_the_example_of_a_webhook_can_be_uncommented(house):
+    lines = DEFAULT.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# [dispatch.webhook]"))
+    section = "\n".join(line.removeprefix("# ") for line in lines[start : start + 4])
+    assert set(tomllib.loads(section)["dispatch"]["webhook"]) == {"secret_file", "timeout_s", "attempts"}
+    (house.parent / "webhook.secret").write_text("x")
+    house.write_text(section)
+    assert read_config(house).channels == {"console", "webhook"}
