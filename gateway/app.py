@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from drivers.contract import Rejected, Verdict, to_event
-from drivers.mqtt.station_reply import StationReply
+from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
 from drivers.supervisor import LineStatus, keep_running
 from gateway import register_files
@@ -76,7 +76,7 @@ class House:
             line.name: LineStatus(line.name, line.codec, line.mandatory, since=utc_now(), on_change=self._line_changed) for line in config.line
         }
         self._callbacks: list[Callable[[ConsoleChanges], None]] = []
-        self._web_replies = StationReply(())
+        self._web_replies = StationReply(TOPICS)
         self._aside: set[asyncio.Task[Any]] = set()
         self.pipeline.watch(self._committed)
         self.metrics.registry.register(_IncidentCollector(self))
