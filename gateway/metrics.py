@@ -6,13 +6,14 @@ collector reads at scrape time; histograms are observed once a batch, or once an
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+
+from gateway import __version__
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
 
@@ -106,11 +107,8 @@ class _BooksCollector(Collector):
 
 
 def own_version() -> str:
-    """The installed version, or `unknown` when run from a tree that was never installed."""
-    try:
-        return version("gateway-12349")
-    except PackageNotFoundError:
-        return "unknown"
+    """The version that runs."""
+    return __version__
 
 
 class Metrics:
