@@ -47,15 +47,6 @@ class _Wearable(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Wearable).decode
 
 
-class GenericOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """topics: subscription filters with one `+`, which stands where the device's id is."""
-
-    topics: tuple[str, ...] = TOPICS
-
-    def __post_init__(self) -> None:
-        addresses(self.topics)
-
-
 class GenericWearable:
     """Decodes published events.
 

@@ -30,15 +30,6 @@ class _Reply(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Reply).decode
 
 
-class StationReplyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """topics: subscription filters with one `+`, which stands where the responder's id is."""
-
-    topics: tuple[str, ...] = TOPICS
-
-    def __post_init__(self) -> None:
-        addresses(self.topics)
-
-
 class StationReply:
     """Decodes what responders answer to an order.
 

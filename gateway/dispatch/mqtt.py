@@ -20,7 +20,7 @@ RECEIPT_WAIT_S = 10.0
 FIRST_RECONNECT_S = 0.5
 LAST_RECONNECT_S = 30.0
 
-_log = structlog.get_logger("dispatch.mqtt")
+_log = structlog.get_logger()
 
 
 class MqttChannel:
@@ -56,7 +56,7 @@ class MqttChannel:
                 await self._hold_connection()
             except LineError as error:
                 if self._stood or not was_told:
-                    _log.warning("broker_lost" if self._stood else "broker_unreachable", reason=str(error))
+                    _log.warning("channel_lost" if self._stood else "channel_unreachable", channel=self.name, reason=str(error))
                 was_told = True
                 if self._stood:
                     pause_s = FIRST_RECONNECT_S
@@ -72,7 +72,7 @@ class MqttChannel:
             self._stood = True
             self._session = session
             self._is_connected.set()
-            _log.info("connected")
+            _log.info("channel_live", channel=self.name)
             watch = asyncio.create_task(self._watch_receipts(), name="dispatch-mqtt-receipts")
             try:
                 ends: list[asyncio.Future[Any]] = [session.lost, watch]

@@ -33,7 +33,7 @@ def build_channels(config: DispatchConfig, folder: Path, answered: Answered | No
             channel = build()
             channels[channel.name] = channel
         except ConfigError as error:
-            problems += error.problems
+            problems += [problem if problem.startswith("dispatch.") else f"dispatch.mqtt.{problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return channels

@@ -43,7 +43,7 @@ class WebhookChannel:
                 [f"dispatch.webhook.secret_file: {config.secret_file}: {error.strerror}; write a secret of at least 16 bytes"]
             ) from error
         if len(self._secret) < MIN_SECRET:
-            raise ConfigError([f"dispatch.webhook.secret_file: holds {len(self._secret)} bytes; write at least {MIN_SECRET}"])
+            raise ConfigError([f"dispatch.webhook.secret_file: {config.secret_file} holds {len(self._secret)} bytes; write at least {MIN_SECRET}"])
         self._timeout_s = config.timeout_s
         self._answered = answered
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs, and those may hold tokens
