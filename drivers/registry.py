@@ -42,6 +42,8 @@ class Driver:
     codec     (options, calls) -> a fresh codec, as `gateway decode` uses it; one per connection or per line
     line      (config, options, calls, restore) -> Line; None for stream codecs, which run over any stream line
     session   the codec numbers its own messages: a line hands it a session name, so that identities stay unique over restarts
+    is_text   its bytes are text, so `gateway decode` takes input as it stands; else as hex digits
+    alone     for `gateway decode`: what the peer says before a message, when this one was pasted without it
     check     (config, options) -> problems beyond types, for instance an expression that does not compile
     """
 
@@ -51,18 +53,20 @@ class Driver:
     line: Callable[[LineConfig, Any, CallsConfig, Sequence[Any]], Line] | None = None
     check: Callable[[LineConfig, Any], list[str]] = _no_problems
     session: Callable[[Any, str], Codec] | None = None
+    is_text: bool = False
+    alone: Callable[[bytes], bytes] | None = None
 
 
 def _espa444() -> Driver:
-    from drivers.panel.espa444 import EspaOptions, EspaStation
+    from drivers.panel.espa444 import EspaOptions, EspaStation, selection_before
 
-    return Driver(Transport.STREAM, EspaOptions, lambda options, _calls: EspaStation(options), session=EspaStation)
+    return Driver(Transport.STREAM, EspaOptions, lambda options, _calls: EspaStation(options), session=EspaStation, alone=selection_before)
 
 
 def _ascii_button() -> Driver:
     from drivers.panel.ascii_button import AsciiButtonOptions, AsciiButtons
 
-    return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options), session=AsciiButtons)
+    return Driver(Transport.STREAM, AsciiButtonOptions, lambda options, _calls: AsciiButtons(options), session=AsciiButtons, is_text=True)
 
 
 def _broker(codec: Callable[[tuple[str, ...]], Any], topics: tuple[str, ...]) -> Driver:
@@ -77,6 +81,7 @@ def _broker(codec: Callable[[tuple[str, ...]], Any], topics: tuple[str, ...]) ->
         new,
         line=lambda config, options, calls, _restore: BrokerLine(config, options, new(options, calls)),
         check=check_options,
+        is_text=True,
     )
 
 

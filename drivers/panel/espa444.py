@@ -265,6 +265,11 @@ class EspaStation:
         return [_line_quality(Phase.CLEAR, b"")] if bad >= BAD_IN_A_ROW else []
 
 
+def selection_before(message: bytes) -> bytes:
+    """A block pasted alone was sent within a selection of whichever station: select us as the default address."""
+    return b"\x041\x052\x05" if message[:1] == b"\x01" else b""
+
+
 def _check_fits(body: bytes, bcc: int) -> bool:
     """XOR of all bytes after SOH up to and including ETX. On 8-bit links some senders keep bit 7 of the result, some clear it."""
     check = 0

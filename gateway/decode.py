@@ -1,0 +1,306 @@
+"""`gateway decode`: paste what came over the wire, read what it means. Runs the very codec that the line runs.
+
+Output: one JSON object a signal or rejection, in order. Exit code 0 when at least one signal was read and none rejected, 1 when
+something was rejected or nothing complete was read, 2 for wrong use.
+"""
+
+import argparse
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.contract import Codec, Rejected, Signal, believed_time
+from drivers.registry import DRIVERS, Driver, Transport, codec_for, driver_for
+from gateway import decode_calls
+from gateway.capture_file import Packet, read_capture
+from gateway.clock import utc_now
+from gateway.config import CallsConfig, LineConfig
+from gateway.errors import ConfigError, GatewayError
+
+MAX_INPUT = 256 * 1024 * 1024  # bytes; a day of SIP at a hotline is less
+MAX_TIMERS = 1000  # timers run out after the last byte; a codec has a few
+PROFILES = ("generic", "station_reply")  # what `mqtt` stands for, tried in this order
+
+Found = Signal | Rejected
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`decode` and `calls`."""
+    decode = commands.add_parser("decode", help="read pasted bytes with a codec; one JSON object a signal")
+    decode.add_argument("codec", metavar="CODEC", help=f"mqtt, {', '.join(sorted(DRIVERS))}")
+    _add_input(decode)
+    decode.add_argument("--topic", help="topic of an MQTT message")
+    decode.add_argument("--retain", action="store_true", help="the broker kept the MQTT message")
+    decode.add_argument("--profile", action="append", metavar="P", help=f"broker codecs to try in order; default: {', '.join(PROFILES)}")
+    decode.set_defaults(run=run)
+    calls = commands.add_parser("calls", help="read a capture of telephony; one JSON object a call")
+    calls.add_argument("codec", metavar="CODEC", choices=("sip", "hep"), help="sip or hep")
+    _add_input(calls)
+    calls.set_defaults(run=run_calls)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="default: standard input")
+    form = parser.add_mutually_exclusive_group()
+    for name, means in (
+        ("hex", "hex digits, white space ignored"),
+        ("text", "the characters themselves"),
+        ("hexl", "one packet a line, the last column is hex"),
+        ("pcap", "a pcap or pcapng file"),
+    ):
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=means)
+    parser.add_argument("--config", metavar="LINE.toml", help="a [[line]] table as in gateway.toml; [calls] counts too")
+    parser.add_argument("--now", type=_instant, help="fixes the clock, for instance 2026-03-14T09:26:53Z")
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out `gateway decode`; never raises for anything in the input."""
+    return _guarded(_decode, args)
+
+
+def run_calls(args: argparse.Namespace) -> int:
+    """Carry out `gateway calls`; never raises for anything in the input."""
+    return _guarded(_calls, args)
+
+
+def _guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    try:
+        return command(args)
+    except ConfigError as error:
+        problem = "; ".join(error.problems)
+    except (GatewayError, OSError, ValueError) as error:
+        problem = str(error)
+    except Exception as error:
+        problem = f"internal error ({type(error).__name__}: {error}); please report it with the input"
+    print(f"gateway {args.command}: {problem}", file=sys.stderr)
+    return 2
+
+
+def _decode(args: argparse.Namespace) -> int:
+    line, calls = _read_config(args)
+    data = _read_input(args.file)
+    names = tuple(args.profile or PROFILES) if args.codec == "mqtt" else (args.codec,)
+    driver = driver_for(names[0])
+    options = line.options if line is not None else {}
+    if driver.transport is Transport.BROKER:
+        found = _decode_publish([codec_for(name, options, calls) for name in names], args, data)
+    elif args.topic or args.retain or args.profile:
+        raise GatewayError(f"--topic, --retain and --profile belong to mqtt, not to {args.codec}")
+    else:
+        found = _decode_packets(driver, lambda: codec_for(names[0], options, calls), args, data)
+    read = rejected = 0
+    for one in found:
+        print(json.dumps(one, ensure_ascii=False, default=str))
+        read, rejected = read + ("kind" in one), rejected + ("rejected" in one)
+    return 0 if read and not rejected else 1
+
+
+def _calls(args: argparse.Namespace) -> int:
+    line, calls = _read_config(args)
+    packets = _packets(args, _read_input(args.file), is_text=args.codec == "sip")
+    if args.form == "pcap":
+        packets = (packet for packet in packets if decode_calls.concerns(args.codec, packet.payload))
+    elif args.codec == "sip":
+        packets = (msgspec.structs.replace(packet, payload=one) for packet in packets for one in decode_calls.split_sip(packet.payload))
+    summary = decode_calls.read_calls(args.codec, packets, line.options if line is not None else {}, calls, args.now)
+    for call in summary.calls:
+        print(json.dumps(call, ensure_ascii=False, default=str))
+    if summary.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.rejected.items()))
+        print(f"gateway calls: rejected: {reasons}", file=sys.stderr)
+    return 0 if summary.calls and not summary.rejected else 1
+
+
+# --- input
+
+
+def _read_config(args: argparse.Namespace) -> tuple[LineConfig | None, CallsConfig]:
+    """The first [[line]] of this codec, and [calls]; without --config the codec's own defaults."""
+    if args.config is None:
+        return None, CallsConfig()
+    try:
+        document = tomllib.loads(Path(args.config).read_text(encoding="utf-8"))
+        calls = msgspec.convert(document.get("calls", {}), CallsConfig)
+        tables = document.get("line", document if "codec" in document else [])
+        lines = msgspec.convert(tables if isinstance(tables, list) else [tables], list[LineConfig])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError([f"{args.config}: {error}"]) from error
+    names = {"mqtt": PROFILES, "sip": ("hep",)}.get(args.codec, (args.codec,))
+    fitting = [line for line in lines if line.codec in names]
+    if not fitting:
+        raise ConfigError([f"{args.config}: has no [[line]] with codec {' or '.join(names)}; write one"])
+    return fitting[0], calls
+
+
+def _read_input(name: str) -> bytes:
+    if name == "-":
+        data = sys.stdin.buffer.read(MAX_INPUT + 1)
+    else:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_INPUT + 1)
+    if len(data) > MAX_INPUT:
+        raise GatewayError(f"the input is longer than {MAX_INPUT} bytes; cut it")
+    return data
+
+
+def _packets(args: argparse.Namespace, data: bytes, *, is_text: bool) -> Iterator[Packet]:
+    """The input as packets. Only a capture file knows times and addresses."""
+    form = args.form or ("text" if is_text else "hex")
+    if form == "pcap":
+        yield from read_capture(data)
+        return
+    nobody = ("", 0)
+    if form == "hexl":
+        for line in data.decode("ascii", "replace").splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield Packet(0.0, nobody, nobody, _from_hex(line.split()[-1]))
+    else:
+        yield Packet(0.0, nobody, nobody, data if form == "text" else _from_hex(data.decode("ascii", "replace")))
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex("".join(text.split()))
+    except ValueError as error:
+        raise GatewayError(f"this is no hex ({error}); use --text for characters") from error
+
+
+# --- the three kinds of codec
+
+
+def _decode_packets(driver: Driver, new_codec: Callable[[], Any], args: argparse.Namespace, data: bytes) -> Iterator[dict[str, object]]:
+    packets = _packets(args, data, is_text=driver.is_text)
+    if driver.transport is Transport.DATAGRAM:
+        return _decode_datagrams(new_codec(), args, packets)
+    if args.form == "pcap":
+        return _decode_flows(driver, new_codec, args, packets)
+    payloads = [packet.payload for packet in packets]
+    if driver.is_text and args.form in (None, "text") and payloads and not payloads[-1].endswith(b"\n"):
+        payloads.append(b"\n")  # a line pasted without its end
+    return _decode_stream(driver, new_codec(), payloads, 0.0, args.now or utc_now())
+
+
+def _decode_flows(driver: Driver, new_codec: Callable[[], Any], args: argparse.Namespace, packets: Iterator[Packet]) -> Iterator[dict[str, object]]:
+    """A stream codec on a capture: one codec for each direction of each connection; bytes sent twice are read once."""
+    flows: dict[tuple[object, object], list[bytes]] = {}
+    seen: dict[tuple[object, object], int] = {}
+    for packet in packets:
+        key, payload = (packet.source, packet.destination), packet.payload
+        if packet.sequence is not None:
+            expected = seen.get(key, packet.sequence)
+            known = (expected - packet.sequence) % 2**32
+            payload = payload[known:] if known < 2**31 else payload
+            if not payload:
+                continue
+            seen[key] = (packet.sequence + len(packet.payload)) % 2**32
+        flows.setdefault(key, []).append(payload)
+    for payloads in flows.values():
+        yield from _decode_stream(driver, new_codec(), payloads, 0.0, args.now or utc_now())
+
+
+def _decode_stream(driver: Driver, codec: Codec, payloads: Sequence[bytes], now: float, at: datetime) -> Iterator[dict[str, object]]:
+    """Byte by byte, as a slow line would, so that every answer is seen beside what it answers."""
+    if driver.alone is not None and payloads:
+        codec.receive_data(driver.alone(payloads[0]), now)
+        codec.data_to_send()
+    chatter: list[bytes] = []
+    for payload in payloads:
+        for index in range(len(payload)):
+            found = codec.receive_data(payload[index : index + 1], now)
+            said = codec.data_to_send()
+            if not found:
+                chatter += [said] if said else []
+            for one in found:
+                codec.confirm(one)
+                reply = said + codec.data_to_send()
+                yield _shown(one, at, reply, chatter)
+                chatter, said = [], b""
+    for one in _run_out(codec, now):
+        yield _shown(one, at, b"", [])
+
+
+def _run_out(codec: Codec, now: float) -> Iterator[Found]:
+    """What the codec says about what never came."""
+    for _ in range(MAX_TIMERS):
+        deadline = codec.deadline()
+        if deadline is None:
+            return
+        now = max(now, deadline)
+        yield from codec.handle_deadline(now)
+
+
+def _decode_datagrams(codec: Any, args: argparse.Namespace, packets: Iterator[Packet]) -> Iterator[dict[str, object]]:
+    for packet in packets:
+        if args.form == "pcap" and not decode_calls.concerns(args.codec, packet.payload):
+            continue
+        at = args.now or (datetime.fromtimestamp(packet.time, UTC) if packet.time else utc_now())
+        for one in codec.receive_message(packet.source, packet.payload, packet.time, at):
+            yield _shown(one, at, b"", [])
+
+
+def _decode_publish(codecs: list[Any], args: argparse.Namespace, data: bytes) -> Iterator[dict[str, object]]:
+    """The first profile whose topics fit. PUBACK carries no more than the packet's number, which a paste does not have."""
+    if args.topic is None:
+        raise GatewayError("an MQTT message needs --topic")
+    if args.form == "pcap":
+        raise GatewayError("MQTT messages cannot be read out of a capture; paste the payload")
+    at = args.now or utc_now()
+    for packet in _packets(args, data, is_text=True):
+        found: list[Found] = []
+        for codec in codecs:
+            found = codec.receive_message(args.topic, packet.payload, args.retain, False, 0.0, at)
+            if not all(isinstance(one, Rejected) and one.reason == "bad_topic" for one in found):
+                break
+        for one in found:
+            yield _shown(one, at, b"", [])
+
+
+# --- output
+
+
+def _shown(one: Found, at: datetime, reply: bytes, chatter: list[bytes]) -> dict[str, object]:
+    """The names of decode.md. What is unknown is absent."""
+    if isinstance(one, Rejected):
+        said: dict[str, object] = {"rejected": one.reason, "raw_hex": one.raw.hex()}
+        return said | ({"reply_hex": reply.hex()} if reply else {})
+    occurred_at, source, reason = believed_time(one.time, at)
+    has_place = one.lat is not None and one.lon is not None
+    shown: dict[str, object | None] = {
+        "kind": str(one.kind),
+        "kind_raw": one.kind_raw,
+        "phase": str(one.phase),
+        "device": one.device,
+        "sequence": one.sequence,
+        "dedup": one.dedup,
+        "occurred_at": occurred_at.isoformat().replace("+00:00", "Z"),
+        "time_source": source,
+        "time_reason": reason,
+        "lat": one.lat if has_place else None,
+        "lon": one.lon if has_place else None,
+        "datum": one.datum if has_place else None,
+        "wgs84": [one.lat, one.lon] if has_place and one.datum == "wgs84" else None,
+        "fix_valid": one.fix_valid,
+        "accuracy_m": one.accuracy_m if has_place else None,
+        "battery_pct": one.battery_pct,
+        "battery_mv": one.battery_mv,
+        "rssi_dbm": one.rssi_dbm,
+        "vitals": one.vitals or None,
+        "detail": one.detail or None,
+        "late": one.late,
+    }
+    out: dict[str, object] = {name: value for name, value in shown.items() if value is not None}
+    out["reply_hex"] = reply.hex() or None
+    if chatter:
+        out["replies_hex"] = [said.hex() for said in [*chatter, reply] if said]
+    return out
