@@ -189,6 +189,7 @@ class Console:
         frame = feed.frame(since, epoch)
         while True:
             since, epoch = feed.rev, feed.epoch
+            self._session(socket)  # an open socket is presence
             try:
                 async with asyncio.timeout(SLOW_S):
                     await socket.send_text(frame.decode())
@@ -246,12 +247,15 @@ class Console:
         key = request.headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= KEY_LIMIT and key.isascii()):
             raise Refused("bad_idempotency_key", 400, limit=KEY_LIMIT)
-        command = Command(action=action, actor=name, incident=request.path_params["id"], facts=facts, key=key)
+        incident = request.path_params["id"]
+        if key is not None:  # one operator's, for one command: nobody else's can be swallowed by it, in memory or in the journal
+            key = f"{name}|{incident}|{action}|{key}"
+        command = Command(action=action, actor=name, incident=incident, facts=facts, key=key)
 
         async def work() -> Answer:
             return await self._do(command, *expected)
 
-        answer = await (work() if key is None else self._answers.once((session.token, request.url.path, key), work))
+        answer = await (work() if key is None else self._answers.once(key, work))
         return _raw(answer.body, answer.status)
 
     async def _do(self, command: Command, state: object, version: object) -> Answer:

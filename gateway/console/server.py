@@ -11,7 +11,6 @@ from starlette.types import ASGIApp
 from gateway.errors import ConfigError
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest command is a note of 2,000 characters, 8 KB
-GRACE_S = 1  # at the end open long polls are cut off; the page reconnects
 STUCK_MS = 20_000  # the kernel gives up a peer that takes nothing for this long, so that a closed socket does not linger
 
 
@@ -44,7 +43,7 @@ def check_loopback(host: str) -> None:
 
 
 async def serve(app: ASGIApp, host: str, port: int) -> None:
-    """Serve until cancelled; open requests then get a second to finish. Raises ConfigError for an address that cannot be used."""
+    """Serve until cancelled; what is open is then cut off, pages come back. Raises ConfigError for an address that cannot be used."""
     check_loopback(host)
     listener = _listen(host, port)
     config = uvicorn.Config(
@@ -56,7 +55,6 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)
     try:

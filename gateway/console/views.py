@@ -51,7 +51,7 @@ def mask_phone(number: str | None) -> str | None:
     if len(digits) <= 5:
         return digits
     if number.startswith("+86"):
-        digits = digits[2:] if digits[2:3] == "1" else "0" + digits[2:]
+        digits = digits[2:] if len(digits) == 13 and digits[2] == "1" else "0" + digits[2:]  # mobile, else with the trunk 0
     if len(digits) <= 9:
         head = 0
     else:  # an area code in full (010 and 02x have three digits, others four), the first three of a mobile number
@@ -381,15 +381,15 @@ def line_item(name: str, status: LineStatus, config: LineConfig | None) -> Json:
     }
 
 
-def counter_item(buckets: Iterable[tuple[Severity, State]]) -> Json:
+def counter_item(tally: Mapping[tuple[Severity, State], int]) -> Json:
     """The counters of the header: open incidents per severity; `call_back` of them are resolved and wait for the call-back."""
     counted: dict[str, int] = dict.fromkeys((severity.value for severity in Severity), 0)
     open_count = call_back = 0
-    for severity, state in buckets:
+    for (severity, state), count in tally.items():
         if state is not State.CLOSED:
-            counted[severity] += 1
-            open_count += 1
-            call_back += state is State.RESOLVED
+            counted[severity] += count
+            open_count += count
+            call_back += count if state is State.RESOLVED else 0
     del counted[Severity.NONE]
     return {"type": "counter", "id": "queue", **counted, "call_back": call_back, "open": open_count}
 

@@ -132,6 +132,7 @@ class FakeHouse:
         self.lines = {line.name: Line("live", self.now()) for line in config.line}
         self.journal: list[tuple[str | None, Row]] = []
         self.commands: list[Command] = []
+        self._writer = asyncio.Lock()  # one writer, as in the pipeline
         self._watchers: list[Callable[[Changes], None]] = []
 
     @property
@@ -153,14 +154,14 @@ class FakeHouse:
         )
 
     async def command(self, command: Command) -> Incident | None:
-        draft = Draft(self.working_set)
-        self._check_store()
-        incident = on_command(draft, command, self.now())
-        await asyncio.sleep(0)  # a commit takes a moment: others are let in, and must have been decided before
-        self._check_store()
-        self.commands.append(command)
-        self.settle(draft)
-        return incident
+        async with self._writer:
+            draft = Draft(self.working_set)
+            incident = on_command(draft, command, self.now())
+            await asyncio.sleep(0)  # a commit takes a moment, in which others may knock
+            self._check_store()
+            self.commands.append(command)
+            self.settle(draft)
+            return incident
 
     def _check_store(self) -> None:
         if self.store_down:
@@ -176,9 +177,10 @@ class FakeHouse:
     async def receive(self, events: Sequence[Event | Rejected]) -> Sequence[Verdict]:
         if self.store_down:
             return [Verdict("refused", "store_down", retry=True) for _ in events]
-        draft = Draft(self.working_set)
-        words = [decide.on_event(draft, event, self.now()) for event in events if isinstance(event, Event)]
-        self.settle(draft)
+        async with self._writer:
+            draft = Draft(self.working_set)
+            words = [decide.on_event(draft, event, self.now()) for event in events if isinstance(event, Event)]
+            self.settle(draft)
         return [Verdict(word) if word in (decide.STORED, decide.DUPLICATE) else Verdict("refused", word) for word in words]
 
     def settle(self, draft: Draft) -> None:

@@ -1,0 +1,262 @@
+"""What a reader may see: masking as a table, rows small enough, a person's record for the owner alone."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from fake_house import CONFIG, FakeHouse, Line, Row
+
+from gateway.console import views
+from gateway.core.command import Command
+from gateway.core.incident import Action, State
+from gateway.core.register import Area, AreaKind, Device, Person, Register
+from gateway.core.routing import Candidate, Decision
+from gateway.core.state import Call
+from gateway.event import Kind, Position, Severity
+
+NOW = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("王秀兰", "王**"), ("王兰", "王*"), ("欧阳秀兰", "欧**"), ("阿不都·热合曼", "阿**"), ("王", "王*"), ("", ""), ("John Smith", "J**")],
+)
+def test_a_name_keeps_its_first_character(name: str, shown: str) -> None:
+    assert views.mask_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("+8613812341204", "138****1204"),
+        ("13812341204", "138****1204"),
+        ("+869316212345", "0931***2345"),
+        ("09316212345", "0931***2345"),
+        ("6212346", "***2346"),
+        ("+861012345678", "010****5678"),
+        ("12349", "12349"),
+        ("8001", "8001"),
+        ("anonymous", "anonymous"),
+        ("王秀兰", "****"),
+        ("+442079460123", "442*****0123"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_number_keeps_its_head_and_last_four(number: str | None, shown: str | None) -> None:
+    assert views.mask_phone(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "town", "shown"),
+    [
+        ("海石湾镇红古路12号3单元402室", "海石湾镇", "红古路"),
+        ("兰州市红古区海石湾镇红古路12号", "海石湾镇", "红古路"),
+        ("海石湾镇红古路幸福小区东单元西户", "海石湾镇", "红古路幸福小区"),
+        ("平安镇河湾村三社", "平安镇", "河湾村"),
+        ("平安镇河湾村三社李家", "平安镇", "河湾村"),
+        ("红古路A座", "", "红古路"),
+        ("红古路12号", "", "红古路"),  # full-width digits
+        ("红古路十二号", "", "红古路"),
+        ("村委会后面老王家", "", "村"),
+        ("老王家后面", "", ""),
+        ("12 Oak Street, flat 4", "", ""),
+        ("", "海石湾镇", ""),
+    ],
+)
+def test_a_street_is_shown_without_its_door(address: str, town: str, shown: str) -> None:
+    assert views.street_of(address, town) == shown
+
+
+def test_free_text_loses_its_numbers_but_not_our_hotlines_times_or_ids() -> None:
+    text = "请打138 1234 1204或0931-6212346, 转6212345, I100905, 2026-03-14 08:00, 620111194501011234"
+    assert views.mask_numbers(text, ("6212345",)) == "请打138****1204或0931***2346, 转6212345, I100905, 2026-03-14 08:00, 620***********1234"
+
+
+def test_age_is_counted_in_local_years() -> None:
+    person = Person(id="p", name="王秀兰", born=1940)
+    assert views.age_of(person, datetime(2025, 12, 31, 15, 59, tzinfo=UTC)) == 85
+    assert views.age_of(person, datetime(2025, 12, 31, 16, 0, tzinfo=UTC)) == 86
+    assert views.age_of(Person(id="p", name="王秀兰"), NOW) is None
+
+
+async def test_a_row_is_masked_and_small() -> None:
+    house = FakeHouse()
+    incident = await house.cries(2)
+    person = house.register.persons["p002"]
+    row = views.incident_row(house.register, incident, house.now())
+    text = msgspec.json.encode(row).decode()
+    assert row["name"] == person.name[0] + "**"
+    assert row["place"] == "海石湾镇 平安路"
+    assert row["age"] == house.now().year - (person.born or 0)
+    for secret in (person.name, person.address, person.phones[0], person.health_note, "3号"):
+        assert secret not in text
+    assert len(text.encode()) < 640  # with every field there; about 430 as a rule, and deflated on a socket
+
+
+async def test_several_persons_on_one_number_are_told_apart_without_names() -> None:
+    house = FakeHouse()
+    await house.calls_in("+8619900000003", Kind.CALL_ANSWERED, agent="李娜")
+    incident = next(iter(house.incidents.values()))
+    detail = await detail_of(house, incident.id, "赵敏")
+    assert detail["incident"]["candidates"] == 3
+    assert detail["incident"]["caller"] == "199****0003"
+    assert [one["id"] for one in detail["persons"]] == ["p003", "p006", "p007"]
+    assert all(one["name"].endswith("**") and one["place"].startswith(("海石湾镇 ", "平安镇 ")) for one in detail["persons"])
+    assert "+8619900000003" not in msgspec.json.encode(detail).decode()
+
+
+async def detail_of(house: FakeHouse, name: str, reader: str | None) -> dict:
+    incident = house.incidents[name]
+    rows = await house.timeline(name)
+    return views.incident_detail(house.register, incident, rows, house.candidates(incident), reader, house.now(), CONFIG.calls.hotlines)
+
+
+@pytest.mark.parametrize(
+    ("reader", "moves", "entitled"),
+    [
+        (None, (), False),
+        ("赵敏", (Action.ACKNOWLEDGE,), False),
+        ("李娜", (), False),
+        ("李娜", (Action.ACKNOWLEDGE,), True),
+        ("李娜", (Action.ACKNOWLEDGE, Action.RESOLVE), True),
+        ("李娜", (Action.ACKNOWLEDGE, Action.RESOLVE, Action.CALL_BACK), False),
+    ],
+    ids=["nobody on duty", "somebody else", "not yet taken", "owner", "owner until the call-back", "closed"],
+)
+async def test_only_the_owner_of_the_open_incident_sees_the_record(reader: str | None, moves: tuple[Action, ...], entitled: bool) -> None:
+    house = FakeHouse()
+    incident = await house.cries(4)
+    for action in moves:
+        facts: dict[str, object] = {"outcome": "helped"} if action is Action.RESOLVE else {}
+        await house.command(Command(action=action, actor="李娜", incident=incident.id, facts=facts))
+    person = house.register.persons["p004"]
+    detail = await detail_of(house, incident.id, reader)
+    text = msgspec.json.encode(detail).decode()
+    card = detail["person"]
+    assert card["masked"] is not entitled
+    assert (person.name in text, person.address in text, person.health_note in text) == (entitled,) * 3
+    assert card["phones"] == ["199****0004"]
+    assert person.phones[0] not in text
+    assert [contact["phone"] for contact in card["contacts"]] == ["198****0004", "0931***0000"]
+    assert [contact["name"] for contact in card["contacts"]] == (["王小红", "赵邻居"] if entitled else ["王**", "赵**"])
+    assert card["address"] == (person.address if entitled else "海石湾镇 河湾村")
+
+
+async def test_the_exact_place_is_the_owners() -> None:
+    house = FakeHouse()
+    incident = await house.cries(1, position=Position(lat=36.345678, lon=102.867891, fixed_at=house.now()))
+    everybody = await detail_of(house, incident.id, None)
+    assert everybody["incident"]["position"] == {
+        "lat": 36.346,
+        "lon": 102.868,
+        "source": "gnss",
+        "accuracy_m": None,
+        "fixed_at": incident.position.fixed_at,
+    }
+    assert "36.345678" not in msgspec.json.encode(everybody).decode()
+    await house.command(Command(action=Action.ACKNOWLEDGE, actor="李娜", incident=incident.id))
+    owner = await detail_of(house, incident.id, "李娜")
+    assert owner["incident"]["position"]["lat"] == 36.345678
+
+
+@pytest.mark.parametrize("entitled", [False, True])
+def test_a_timeline_entry_hides_what_is_personal(entitled: bool) -> None:
+    facts: dict[str, object] = {
+        "device": "861234567890123",
+        "raw": "…",
+        "text": "女儿13812341204会来",
+        "detail": {"caller_e164": "+8613812341204", "hotline": "6212345", "call": "a84b4c76e66710", "name": "王秀兰"},
+        "position": {"lat": 36.345678, "lon": 102.867891},
+        "list": ["13812341204", 7],
+        "ts": 1773475200000,
+    }
+    entry = views.timeline_entry(Row(1, NOW, "sos", "raise", None, facts), entitled, ("6212345",))
+    detail = entry["detail"]
+    assert isinstance(detail, dict)
+    assert ("raw" in detail) is entitled
+    assert detail["device"] == "861234567890123"
+    assert detail["text"] == "女儿138****1204会来"
+    inner = {"caller_e164": "138****1204", "hotline": "6212345", "call": "a84b4c76e66710", "name": "王秀兰" if entitled else "王**"}
+    assert detail["detail"] == inner
+    assert detail["position"]["lat"] == (36.345678 if entitled else 36.346)
+    assert detail["list"] == ["138****1204", 7]
+    assert detail["ts"] == 1773475200000
+
+
+async def test_legs_plan_and_the_reasons_of_the_last_decision_are_shown() -> None:
+    house = FakeHouse()
+    incident = await house.cries(0)
+    await house.deliver()
+    await house.command(Command(action=Action.ACKNOWLEDGE, actor="李娜", incident=incident.id))
+    await house.command(Command(action=Action.STEP, actor="李娜", incident=incident.id, facts={"step": "call_person"}))
+    detail = await detail_of(house, incident.id, "李娜")
+    (leg,) = detail["legs"]
+    assert (leg["state"], leg["kind"], leg["name"].endswith("驿站"), leg["repeat"]) == ("sent", "station", True, 0)
+    assert detail["incident"]["leg"] == "sent"
+    assert detail["decision"]["rule"] == "nearest"
+    chosen = [one for one in detail["decision"]["candidates"] if one["verdict"] == "chosen"]
+    assert [one["responder"] for one in chosen] == [leg["responder"]]
+    assert set(chosen[0]) == {"responder", "name", "kind", "km", "travel_min", "verdict", "load", "capacity"}
+    assert len(detail["candidates_now"]) >= 3
+    assert {step["id"]: step["done"] for step in detail["plan"]} == {"call_person": True, "ask_injury": False, "call_family": False, "dispatch": True}
+
+
+def test_a_decision_names_responders_that_the_register_has_lost() -> None:
+    decision = Decision(responder="gone", rule="nearest", register="1", at=NOW, candidates=(Candidate("gone", "chosen", 1.0, 5.2, 0, 1),))
+    (candidate,) = views.decision_view(Register(), decision)["candidates"]  # type: ignore[misc]
+    assert (candidate["name"], candidate["kind"]) == ("gone", None)
+
+
+def test_a_device_in_a_public_place_and_one_that_nobody_knows() -> None:
+    register = Register(
+        areas=[Area(id="t", name="海石湾镇", kind=AreaKind.TOWN), Area(id="c", name="一社区", kind=AreaKind.COMMUNITY, parent="t")],
+        devices=[Device(id="lobby", area="c", place="幸福小区3号楼大厅")],
+    )
+    known = FakeIncident(device="lobby")
+    assert views.place_of(register, known) == "海石湾镇 幸福小区"  # type: ignore[arg-type]
+    assert views.place_of(register, FakeIncident(device="?")) is None  # type: ignore[arg-type]
+    assert views.place_of(register, FakeIncident(area="c")) == "海石湾镇"  # type: ignore[arg-type]
+
+
+class FakeIncident(msgspec.Struct, kw_only=True):
+    person: str | None = None
+    device: str | None = None
+    line: str = "corridor"
+    area: str | None = None
+
+
+def test_a_tree_of_areas_that_bites_its_tail_ends() -> None:
+    areas = [Area(id="a", name="甲", kind=AreaKind.GRID, parent="b"), Area(id="b", name="乙", kind=AreaKind.GRID, parent="a")]
+    assert views.town_of(Register(areas=areas), "a") == ""
+
+
+def test_a_call_shows_the_hotline_and_who_may_be_calling() -> None:
+    register = Register(persons=[Person(id="p", name="王秀兰")])
+    detail: dict[str, object] = {"hotline": "12349", "caller_e164": "+8613812341204", "agent": "8001"}
+    call = Call(key="hotline|1", line="hotline", state=Kind.CALL_RINGING, at=NOW, detail=detail, persons=("p", "lost"))
+    assert views.call_item(register, call, {"8001": "李娜"}) == {
+        "type": "call",
+        "id": "hotline|1",
+        "state": "call_ringing",
+        "hotline": "12349",
+        "caller": "138****1204",
+        "persons": ["王**"],
+        "agent": "李娜",
+        "incident": None,
+        "since": NOW,
+    }
+
+
+def test_a_line_and_the_counters() -> None:
+    item = views.line_item("corridor", Line("lost", NOW + timedelta(microseconds=7), "port_closed"), CONFIG.line[1])
+    assert item == {"type": "line", "id": "corridor", "codec": "espa444", "state": "lost", "since": NOW, "mandatory": True, "reason": "port_closed"}
+    buckets = [
+        (Severity.CRITICAL, State.RAISED),
+        (Severity.CRITICAL, State.CLOSED),
+        (Severity.MINOR, State.RESOLVED),
+        (Severity.WARNING, State.ACKNOWLEDGED),
+    ]
+    counters = {"type": "counter", "id": "queue", "critical": 1, "major": 0, "minor": 1, "warning": 1, "call_back": 1, "open": 3}
+    assert views.counter_item(Counter(buckets)) == counters
