@@ -32,10 +32,10 @@ venv() { # name, requirements file
   fi
 }
 asked() { # is this system measured? A name is what has a folder in systems/ or in BENCH_SYSTEMS_DIR
-  local word folder named=""
+  local word folder named="" folders=${BENCH_SYSTEMS_DIR:-}
   for word in "${arguments[@]}"; do
     [ "$word" != "$1" ] || return 0
-    for folder in systems ${BENCH_SYSTEMS_DIR//:/ }; do
+    for folder in systems ${folders//:/ }; do
       [ ! -d "$folder/$word" ] || named=yes
     done
   done

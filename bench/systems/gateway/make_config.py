@@ -50,8 +50,8 @@ def main() -> None:
         "responders.csv",
         RESPONDER,
         [
-            "desk,desk,desk,,,,,,,1000000000,console,,,",
-            *(f"{station},{station},station,desk,,{at},{on},,,1000000000,mqtt,,,15" for station, at, on in stations),
+            "desk,desk,desk,,,,,,,100000,console,,,",
+            *(f"{station},{station},station,desk,,{at},{on},,,100000,mqtt,,,15" for station, at, on in stations),
         ],
     )
     broker = f"mqtt://{os.environ['BENCH_HOST']}:{os.environ['BENCH_PORT']}"
