@@ -17,7 +17,6 @@ import msgspec
 import structlog
 from twisted.internet import protocol
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.error import CannotListenError
 
 from drivers.contract import Emit, Rejected, Report, Signal, to_event
 from drivers.lines.silence import SilenceWatch
@@ -91,13 +90,10 @@ class DatagramLine:
         self._watch = SilenceWatch(report, self._silence_s)
         self._bug = None
         self._wake = asyncio.Event()
-        receiver = _Receiver(self._receive)
-        try:
-            listening = reactor.listenUDP(self._config_port, receiver, interface=self._interface, maxPacketSize=MAX_DATAGRAM)
-        except CannotListenError as error:
-            raise LineError(f"cannot listen on udp port {self._config_port}: {error.socketError}") from error
+        opened = self._open()
+        with opened:  # the port keeps a descriptor of its own
+            listening = reactor.adoptDatagramPort(opened.fileno(), opened.family, _Receiver(self._receive), maxPacketSize=MAX_DATAGRAM)
         self._socket = listening.getHandle()
-        self._widen(self._socket)
         self.port = listening.getHost().port
         report.live()
         silence = asyncio.create_task(self._watch.run(), name=f"{self.name} silence")
@@ -180,8 +176,17 @@ class DatagramLine:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), None if deadline is None else max(0.0, deadline - clock.monotonic()))
 
-    def _widen(self, handle: socket.socket) -> None:
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    def _open(self) -> socket.socket:
+        """A bound socket of ours: Twisted's own would leak when the port is taken."""
+        opened = socket.socket(socket.AF_INET6 if ":" in self._interface else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            opened.setblocking(False)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            opened.bind((self._interface, self._config_port))
+        except OSError as error:
+            opened.close()
+            raise LineError(f"cannot listen on udp port {self._config_port}: {error}") from error
+        return opened
 
 
 class _Receiver(protocol.DatagramProtocol):

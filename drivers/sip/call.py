@@ -52,7 +52,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
     },
     State.ANSWERED: {
         Action.TRANSFER: State.ANSWERED,
-        Action.REOPEN: State.RINGING,
+        Action.REOPEN: State.OFFERED,
         Action.ABANDON: State.ABANDONED,  # CANCEL crossed the 200: answered for an instant
         Action.END: State.ENDED,
     },

@@ -285,10 +285,10 @@ class CallTracker:
             if by_callee and leg is call.answer_leg:
                 call.by = "agent"
             return
-        if leg.role is Role.CALLER and call.by is None:
-            call.by = "agent" if by_callee else "caller"
         if any(other.confirmed for other in call.legs if other.role in CARRIERS) or call.carried:
             return
+        if leg.role is Role.CALLER and call.by is None:
+            call.by = "agent" if by_callee else "caller"
         if call.transfer_until > now and call.transfer_role is Role.TRANSFER:
             self._wait(call, Timer.TRANSFER, call.transfer_until)
             return
