@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from simulators.runner import Command, MissingTarget, Targets, run_scenario
+from simulators.runner import MissingTarget, Targets, run_scenario
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
+from simulators.witnesses import READY_S, Command
 
 DISTRICT = Path("config/districts/honggu")
 
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seconds", type=float, metavar="N", help="be finished after N seconds; things happen in the first two thirds")
     found.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
     found.add_argument("--progress", choices=("table", "json", "none"), default="table", help="json: one object a second on standard output")
-    found.add_argument("--ready", type=float, default=30, metavar="N", help="wait at most N seconds for the gateway (default %(default)g)")
+    found.add_argument("--ready", type=float, default=READY_S, metavar="N", help="wait at most N seconds for the gateway (default %(default)g)")
     found.add_argument("--stop-broker", metavar="COMMAND", help="run to stop the broker, for scenarios that restart it")
     found.add_argument("--start-broker", metavar="COMMAND", help="run to start the broker again")
     return found

@@ -59,6 +59,15 @@ class World:
     def orders(self) -> list[Order]:
         return list(self.stations.orders) if self.stations is not None else []
 
+    def above(self, responder: str) -> set[str]:
+        """Everybody above a responder in the tree: its parent, or whoever stands over a parent that is closed at this hour."""
+        found: set[str] = set()
+        parent = self.parents.get(responder)
+        while parent is not None and parent not in found:
+            found.add(parent)
+            parent = self.parents.get(parent)
+        return found
+
     async def detail(self, incident: str) -> dict[str, Any] | None:
         """The incident as the console shows it, at most a second old."""
         kept = self._details.get(incident)
@@ -156,14 +165,14 @@ async def is_escalated(pending: Pending, world: World) -> bool:
         left = (first.reply_by - datetime.now(UTC)).total_seconds() if first.reply_by is not None else 60.0
         pending.escalation_due = time.monotonic() + max(0.0, left)
         pending.deadline = pending.escalation_due + pending.within
-    parent = world.parents.get(first.responder)
+    above = world.above(first.responder)
     others = {order.responder for order in world.orders() if order.incident == first.incident and order.delivery != first.delivery}
-    if parent in others:
+    if others & above:
         return True
     detail = await world.detail(first.incident) if time.monotonic() > pending.escalation_due else None
-    if detail is not None and any(leg.get("responder") == parent for leg in detail.get("legs", ())):
+    if detail is not None and any(leg.get("responder") in above for leg in detail.get("legs", ())):
         return True  # ordered over a channel that no station on the broker sees
-    pending.reason = f"{first.responder} was silent, {parent} was not asked" + (f" (but {', '.join(sorted(others))})" if others else "")
+    pending.reason = f"{first.responder} did not answer, nobody above was asked" + (f" (but {', '.join(sorted(others))})" if others else "")
     return False
 
 

@@ -18,7 +18,7 @@ POLL_S = 1.0
 ORDER_KINDS = frozenset(
     {"help", "call_answered", "call_abandoned", "call_missed", "general", "fall_suspected", "inactivity", "bed_exit", "wandering", "missed_checkin"}
 )
-NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "line_lost", "call_failed"})
+NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "call_failed"})
 MAX_ROWS = 20_000
 
 
@@ -171,7 +171,7 @@ class Operator:
         if state == "acknowledged" and row.get("owner") in (None, self.habits.name):
             if leg in (None, "declined", "expired", "failed", "withdrawn") and kind in ORDER_KINDS:
                 return "dispatch"
-            if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT - {"line_lost"})):
+            if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT)):
                 return "resolve"
         if state == "resolved" and self.habits.resolves:
             return "call_back"

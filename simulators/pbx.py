@@ -11,7 +11,8 @@ from simulators.hep_writer import Agent, packet
 from simulators.sip_text import Address, Dialog, chinese_forms
 
 TRUNK: Address = ("198.51.100.20", 5060)  # RFC 5737: addresses for documentation
-PBX: Address = ("192.0.2.10", 5060)
+PROXY: Address = ("192.0.2.10", 5060)  # rings the desk directly: one leg
+QUEUE: Address = ("192.0.2.11", 5060)  # answers the caller itself and rings agents with calls of its own
 AGENTS: dict[str, Address] = {"8001": ("192.0.2.101", 5060), "8002": ("192.0.2.102", 5060), "8003": ("192.0.2.103", 5060)}
 
 
@@ -79,7 +80,7 @@ class Pbx:
         """Place a call and let it run to its end. `caller` in E.164, or "" for an anonymous one; a display name goes out in GBK."""
         seeded = random.Random(self._random.getrandbits(64))
         form = seeded.choice(chinese_forms(caller, self.area_code)) if caller else "anonymous"
-        dialog = Dialog(form, called, TRUNK, PBX, seeded, display=display.encode("gbk", "replace"))
+        dialog = Dialog(form, called, TRUNK, QUEUE if outcome is Outcome.QUEUED else PROXY, seeded, display=display.encode("gbk", "replace"))
         placed = PlacedCall(label, outcome, caller, form, called, time.time_ns() // 1_000_000, time.monotonic(), dialog.call_id)
         self.calls.append(placed)
         self._send(placed, dialog, dialog.request("INVITE", sdp=True))
@@ -117,7 +118,7 @@ class Pbx:
         """The queue answers leg A at once; leg B, a new Call-ID from the PBX to the agent, is the real answer."""
         self._send(placed, dialog, dialog.response(200, sdp=True), back=True)
         self._send(placed, dialog, dialog.request("ACK", tagged=True))
-        agent = Dialog(dialog.caller, extension, PBX, AGENTS.get(extension, ("192.0.2.199", 5060)), seeded, display=dialog.display)
+        agent = Dialog(dialog.caller, extension, QUEUE, AGENTS.get(extension, ("192.0.2.199", 5060)), seeded, display=dialog.display)
         self._send(placed, agent, agent.request("INVITE", sdp=True))
         self._send(placed, agent, agent.response(100), back=True)
         self._send(placed, agent, agent.response(180), back=True)

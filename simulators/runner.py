@@ -4,69 +4,24 @@ import asyncio
 import contextlib
 import random
 import time
-import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import httpx
-
-from simulators.button_receiver import ButtonReceiver
 from simulators.district import District, Member, read_district
-from simulators.espa_panel import EspaPanel, PanelCall
 from simulators.expectations import Pending, World, judge
-from simulators.mqtt_link import BrokerAddress
-from simulators.operator import Habits, Operator
-from simulators.pbx import Outcome, Pbx
+from simulators.faults import play_fault
+from simulators.pbx import Outcome
 from simulators.plan import Plan, Step, make_plan
-from simulators.pseudo_terminal import PseudoTerminal
 from simulators.report import Judged, Report, summary_of
 from simulators.scenario import Behaves, Fault, Scenario
-from simulators.stations import Behaviour, Order, Stations
-from simulators.wearables import LIFE, Fleet, Message
+from simulators.stations import Behaviour, Order
+from simulators.witnesses import BUTTON_PORT, PANEL_PORT, MissingTarget, Targets, build_witnesses, check_targets, wait_until
 
-PANEL_PORT = "panel0"
-BUTTON_PORT = "buttons0"
-READY_S = 30.0  # how long the gateway may take to open its lines
 SETTLE_S = 10.0  # at the end: receipts still on their way, books still being written
 TICK_S = 0.2
 MAX_JUDGED = 10_000  # expectations kept for the report; failures are never the ones dropped
 BY_HAND = frozenset({"help"})  # an operator orders these: their time is a person's, not the machine's
-
-Command = Callable[[], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Targets:
-    """Where the gateway is. A source whose target is None cannot be played; stop and start of the broker are hooks of the caller."""
-
-    district: Path
-    broker: str | None = None
-    hep: tuple[str, int] | None = None
-    serial_dir: Path | None = None
-    console: str | None = None
-    stop_broker: Command | None = None
-    start_broker: Command | None = None
-    ready_s: float = READY_S
-
-
-class MissingTarget(ValueError):
-    """The scenario needs something that was not given."""
-
-
-@dataclass(slots=True)
-class Witnesses:
-    """The programs on the wire that this scenario needs."""
-
-    stations: Stations | None = None
-    fleet: Fleet | None = None
-    panel: EspaPanel | None = None
-    receiver: ButtonReceiver | None = None
-    pbx: Pbx | None = None
-    operator: Operator | None = None
-    calls: set[asyncio.Task[Any]] = field(default_factory=set)
 
 
 async def run_scenario(
@@ -84,20 +39,6 @@ async def run_scenario(
     """
     check_targets(scenario, targets)
     return await _Run(scenario, targets, on_progress, scenario.seed if seed is None else seed, seconds, stop or asyncio.Event()).play()
-
-
-def check_targets(scenario: Scenario, targets: Targets) -> None:
-    """Does every source of the scenario have a target?"""
-    used = {do.via for do in scenario.do}
-    missing = []
-    if targets.broker is None:  # orders are seen there, whoever cried
-        missing.append("--broker mqtt://… (orders arrive there)")
-    if "phone" in used and targets.hep is None:
-        missing.append("--hep host:port (the scenario has calls)")
-    if used & {"panel", "button"} and targets.serial_dir is None:
-        missing.append("--serial-dir DIR (the scenario has a panel or buttons)")
-    if missing:
-        raise MissingTarget(f"{scenario.name}: missing " + ", ".join(missing))
 
 
 class _Run:
@@ -119,7 +60,7 @@ class _Run:
         self.seconds = seconds
         self.stop = stop
         self.district: District = read_district(targets.district)
-        self.seen = self._build()
+        self.seen = build_witnesses(scenario, targets, self.district, seed, self._behave)
         self.world = World(self.seen.stations, self.seen.operator, self.district.parents)
         self.pending: list[Pending] = []
         self.judged: deque[Pending] = deque()
@@ -130,37 +71,14 @@ class _Run:
         self.began = time.monotonic()
         self.began_ms = 0
 
-    def _build(self) -> Witnesses:
-        used = {do.via for do in self.scenario.do}
-        found = Witnesses()
-        if self.targets.broker is not None:
-            broker = BrokerAddress.parse(self.targets.broker)
-            mark = uuid.uuid4().hex[:8]
-            found.stations = Stations(broker, choose=self._behave, seed=self.seed, identifier=f"simulated-stations-{mark}")
-            if "wearable" in used:
-                found.fleet = Fleet(broker, prefix=f"simulated-wearables-{mark}")
-        if self.targets.serial_dir is not None:
-            if "panel" in used:
-                found.panel = EspaPanel(PseudoTerminal(self.targets.serial_dir / PANEL_PORT))
-            if "button" in used:
-                found.receiver = ButtonReceiver(PseudoTerminal(self.targets.serial_dir / BUTTON_PORT))
-        if self.targets.hep is not None and "phone" in used:
-            found.pbx = Pbx(self.targets.hep, seed=self.seed, area_code=self.district.area_code)
-        if self.targets.console is not None:
-            wanted = self.scenario.operator
-            habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves)
-            found.operator = Operator(self.targets.console, habits, seed=self.seed)
-        return found
-
     async def play(self) -> Report:
         seen = self.seen
-        for terminal in (seen.panel and seen.panel.terminal, seen.receiver and seen.receiver.terminal):
-            if terminal:
-                terminal.plug()
+        for terminal in seen.terminals():
+            terminal.plug()
         async with contextlib.AsyncExitStack() as stack:
             if seen.pbx is not None:
                 await stack.enter_async_context(seen.pbx)
-            background = [asyncio.create_task(part.run()) for part in (seen.stations, seen.fleet, seen.panel, seen.operator) if part is not None]
+            background = [asyncio.create_task(part.run()) for part in seen.running()]
             background.append(asyncio.create_task(self._tell()))
             drama = asyncio.create_task(self._drama())
             try:
@@ -175,12 +93,15 @@ class _Run:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 if seen.stations is not None:
                     await seen.stations.link.forget_session()
-                for terminal in (seen.panel and seen.panel.terminal, seen.receiver and seen.receiver.terminal):
-                    if terminal:
-                        terminal.unplug()
+                for terminal in seen.terminals():
+                    terminal.unplug()
 
     async def _drama(self) -> None:
-        await self._wait_until_ready()
+        missing = await self.seen.wait_until_ready(self.targets.console, self.targets.ready_s)
+        if missing:
+            self.notes.append(f"not ready after {self.targets.ready_s:g} s: " + ", ".join(missing))
+        if self.seen.receiver is not None:
+            self.seen.receiver.greet()
         self.began = time.monotonic()
         self.began_ms = time.time_ns() // 1_000_000
         nominal = self.scenario.seconds
@@ -200,7 +121,7 @@ class _Run:
     async def _turn(self, plan: Plan, turn: int, length: float, scale: float, *, last: bool) -> None:
         """Perform the steps of one turn and wait for its end; the last turn ends as soon as everything is judged."""
         start = self.began + turn * length
-        faults = [asyncio.create_task(self._fault(fault, start, scale)) for fault in self.scenario.fault]
+        faults = [asyncio.create_task(self._fault(fault, start, length, scale)) for fault in self.scenario.fault]
         try:
             for step in plan.steps:
                 if await self._pause_until(start + step.at):
@@ -217,36 +138,17 @@ class _Run:
                 if isinstance(outcome, Exception):
                     raise outcome
 
+    async def _fault(self, fault: Fault, start: float, length: float, scale: float) -> None:
+        note = await play_fault(fault, self.seen, self.targets, self._pause_until, start=start, end=start + length, scale=scale)
+        if note:
+            self.notes.append(note)
+
     async def _pause_until(self, at: float) -> bool:
         """Wait for a moment; True when the run is to stop instead."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, at - time.monotonic())):
                 await self.stop.wait()
         return self.stop.is_set()
-
-    async def _wait_until_ready(self) -> None:
-        """Everything stands: broker connections, the console, the panel's poll answered. Told in a note when it does not come."""
-        waiting: dict[str, Callable[[], object]] = {}
-        seen = self.seen
-        if seen.stations is not None:
-            waiting["the broker"] = seen.stations.ready.is_set
-        if seen.fleet is not None:
-            links = seen.fleet.links
-            waiting["the wearables' connections"] = lambda: all(link.up.is_set() for link in links)
-        if seen.panel is not None:
-            panel = seen.panel
-            waiting["an answer to the panel's poll"] = lambda: panel.polls_answered > 0
-        if seen.operator is not None:
-            waiting["the console"] = seen.operator.on_duty.is_set
-        deadline = time.monotonic() + self.targets.ready_s
-        await wait_until(lambda: all(ready() for ready in waiting.values()), deadline)
-        while self.targets.console is not None and time.monotonic() < deadline and not await is_ready(self.targets.console):  # noqa: ASYNC110
-            await asyncio.sleep(TICK_S)
-        missing = [name for name, ready in waiting.items() if not ready()]
-        if missing:
-            self.notes.append(f"not ready after {self.targets.ready_s:g} s: " + ", ".join(missing))
-        if seen.receiver is not None:
-            seen.receiver.greet()
 
     # ---- steps ----------------------------------------------------------------------------------
 
@@ -324,45 +226,6 @@ class _Run:
             and (entry.share >= 1 or random.Random(f"share:{self.seed}:{order.responder}:{order.device}").random() < entry.share)
         )
 
-    # ---- faults ---------------------------------------------------------------------------------
-
-    async def _fault(self, fault: Fault, start: float, scale: float) -> None:
-        """Let one thing go wrong for its time, then be right again."""
-        seen = self.seen
-        if await self._pause_until(start + fault.at * scale):
-            return
-        lasts = fault.lasts * scale
-        source = seen.panel if fault.line == "panel" else seen.receiver
-        if fault.what == "line_noise" and source is not None:
-            source.noise.flip, source.noise.garbage = fault.flip, fault.garbage
-            await self._pause_until(time.monotonic() + lasts if lasts else start + self.scenario.seconds * scale)
-            source.noise.flip = source.noise.garbage = 0
-        elif fault.what == "unplug" and source is not None:
-            source.terminal.unplug()
-            await self._pause_until(time.monotonic() + lasts)
-            source.terminal.plug()
-            if seen.receiver is source:
-                seen.receiver.greet()
-        elif fault.what == "call_noise" and seen.pbx is not None:
-            seen.pbx.lose, seen.pbx.double = fault.lose, fault.double
-            await self._pause_until(time.monotonic() + lasts if lasts else start + self.scenario.seconds * scale)
-            seen.pbx.lose = seen.pbx.double = 0
-        elif fault.what == "broker_restart":
-            await self._restart_broker(lasts)
-
-    async def _restart_broker(self, lasts: float) -> None:
-        """By the caller's hooks, or by waiting until somebody else takes the broker away and brings it back."""
-        stations = self.seen.stations
-        assert stations is not None
-        if self.targets.stop_broker is not None and self.targets.start_broker is not None:
-            await self.targets.stop_broker()
-            await self._pause_until(time.monotonic() + lasts)
-            await self.targets.start_broker()
-            return
-        self.notes.append("no hook to restart the broker was given: waited for an outage from outside")
-        deadline = time.monotonic() + max(lasts, self.targets.ready_s)
-        await wait_until(lambda: not stations.link.up.is_set(), deadline)
-
     # ---- judging --------------------------------------------------------------------------------
 
     async def _tell(self) -> None:
@@ -395,7 +258,7 @@ class _Run:
     async def _settle(self) -> None:
         """The end: give receipts and books a moment, then call what is still open not due."""
         deadline = time.monotonic() + (0.0 if self.stop.is_set() else SETTLE_S)
-        await wait_until(lambda: not self._unconfirmed(), deadline)
+        await wait_until(lambda: not self.seen.unconfirmed(), deadline)
         await self._judge_all()
         for pending in self.pending:
             pending.state = "not_due"
@@ -403,20 +266,14 @@ class _Run:
         self.pending.clear()
         await self._judge_whole(deadline)
 
-    def _unconfirmed(self) -> list[Message | PanelCall]:
-        seen = self.seen
-        late: list[Message | PanelCall] = [message for message in (seen.fleet.alarms if seen.fleet else ()) if message.confirmed is None]
-        late += [call for call in (seen.panel.calls if seen.panel else ()) if call.confirmed is None]
-        return late
-
     async def _judge_whole(self, deadline: float) -> None:
         """The expectations of the whole run."""
         expect, seen = self.scenario.expect, self.seen
         if expect.all_confirmed:
-            late = self._unconfirmed()
+            late = self.seen.unconfirmed()
             self._whole("every message confirmed", not late, f"{len(late)} alarm(s) or call(s) without a receipt")
         if expect.no_surprises and seen.stations is not None:
-            found = self._surprises()
+            found = seen.surprises(self.district, self.began_ms)
             self._whole("no order that nobody asked for", not found, "; ".join(found[:5]))
         if expect.outages and seen.stations is not None:
             self._whole(
@@ -434,47 +291,12 @@ class _Run:
                 "books balanced", unaccounted == 0, "gateway_unaccounted cannot be read" if unaccounted is None else f"{unaccounted:g} unaccounted"
             )
 
-    def _surprises(self) -> list[str]:
-        """Orders of this run that answer to nothing we sent: a wearable's ts that was never sent, or a message that was lost."""
-        seen = self.seen
-        if seen.stations is None or seen.fleet is None or len(seen.fleet.alarms) == seen.fleet.alarms.maxlen:
-            return []
-        sent = {(message.device, message.ts) for message in seen.fleet.alarms}
-        wearables = {member.wearable for member in self.district.members if member.wearable}
-        return [
-            f"{order.responder} was sent to {order.device} for ts {order.ts}"
-            for order in seen.stations.orders
-            if order.device in wearables and (order.ts or 0) >= self.began_ms and (order.device, order.ts) not in sent
-        ]
-
     def _whole(self, label: str, held: bool, reason: str) -> None:
         pending = Pending(label, "whole run", "", "", Member(None), None, 0, False, 0, 0, 0)
         pending.state, pending.reason = ("held", "") if held else ("failed", reason)
         self.judged.append(pending)
 
     # ---- telling --------------------------------------------------------------------------------
-
-    def sources(self) -> dict[str, dict[str, Any]]:
-        """Per source: what was sent, what was confirmed."""
-        seen, found = self.seen, dict[str, dict[str, Any]]()
-        if seen.fleet is not None:
-            alarms = len(seen.fleet.alarms)
-            found["wearables"] = {"sent": seen.fleet.sent, "confirmed": seen.fleet.confirmed, "alarms": alarms, "copies": seen.fleet.duplicates}
-            found["wearables"] |= {"lost": seen.fleet.lost, "outages": seen.fleet.outages}
-        if seen.panel is not None:
-            found["panel"] = {
-                "sent": len(seen.panel.calls),
-                "confirmed": seen.panel.confirmed,
-                "blocks": sum(call.blocks_sent for call in seen.panel.calls),
-            }
-            found["panel"] |= {"refused": sum(len(call.refusals) for call in seen.panel.calls), "polls": seen.panel.polls}
-        if seen.receiver is not None:
-            found["buttons"] = {"sent": len(seen.receiver.presses), "lines": seen.receiver.lines_sent}
-        if seen.pbx is not None:
-            found["calls"] = {"sent": len(seen.pbx.calls), "packets": seen.pbx.packets}
-            for call in seen.pbx.calls:
-                found["calls"][call.outcome.value] = found["calls"].get(call.outcome.value, 0) + 1
-        return found
 
     def progress(self) -> dict[str, Any]:
         """Counters of this moment: one JSON object."""
@@ -484,7 +306,7 @@ class _Run:
         return {
             "seconds": round(time.monotonic() - self.began, 1) if self.began_ms else 0.0,
             "ready": bool(self.began_ms),
-            "sources": self.sources(),
+            "sources": self.seen.sources(),
             "stations": self._stations(),
             "operator": self._operator(),
             "latency_ms": {group: summary_of(list(values)) for group, values in self.latencies.items()},
@@ -504,7 +326,7 @@ class _Run:
             self.scenario.name,
             self.seed,
             round(time.monotonic() - self.began, 1),
-            self.sources(),
+            self.seen.sources(),
             self._stations(),
             self._operator(),
             {group: summary_of(list(values)) for group, values in self.latencies.items()},
@@ -523,19 +345,4 @@ def around(degrees: float, chance: random.Random) -> float:
     return round(degrees + chance.uniform(-0.001, 0.001), 6)
 
 
-async def wait_until(condition: Callable[[], object], deadline: float) -> None:
-    """Look again and again until it is true or `deadline` (monotonic) has passed."""
-    while time.monotonic() < deadline and not condition():  # noqa: ASYNC110 - the condition is about several parts at once
-        await asyncio.sleep(TICK_S / 4)
-
-
-async def is_ready(console: str) -> bool:
-    """Does the gateway say that its mandatory lines are live?"""
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            return (await client.get(f"{console.rstrip('/')}/readyz")).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-__all__ = ["BUTTON_PORT", "LIFE", "PANEL_PORT", "MissingTarget", "Targets", "check_targets", "run_scenario"]
+__all__ = ["BUTTON_PORT", "PANEL_PORT", "MissingTarget", "Targets", "check_targets", "run_scenario"]
