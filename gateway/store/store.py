@@ -25,6 +25,7 @@ from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_s
 KNOWN_AT_START = 50_000
 # Rejected messages kept for inspection; at 1 KiB each about 100 MB. Older ones give way, and are still counted.
 REJECTED_KEPT = 100_000
+READ_AT_ONCE = 1000  # journal entries in memory while it is read from end to end
 POSTGRES_LOCK = 12349  # advisory lock: one writer a database
 
 
@@ -200,9 +201,9 @@ class Store:
     def journal(self, start: int = 1) -> Iterator[Row]:
         """The journal from `start`, in order, without loading it whole."""
         with self.engine.connect() as connection:
-            rows = connection.execution_options(yield_per=1000).execute(select(journal).where(journal.c.seq >= start).order_by(journal.c.seq))
-            for row in rows:
-                yield _row(row)
+            while rows := connection.execute(select(journal).where(journal.c.seq >= start).order_by(journal.c.seq).limit(READ_AT_ONCE)).all():
+                yield from map(_row, rows)
+                start = rows[-1].seq + 1
 
     def head(self) -> str:
         """The last link of the chain, hex: noted elsewhere, it shows later whether a tail was cut off."""

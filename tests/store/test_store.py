@@ -1,0 +1,160 @@
+"""The store, the same on SQLite and PostgreSQL: what was written is there, nothing is there twice, and every change shows."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.core.incident import Action
+from gateway.core.state import Call, Draft, Record, Refusal, Seen, WorkingSet
+from gateway.errors import StoreBroken
+from gateway.event import Kind, Position
+from gateway.store.chain import Broken
+from gateway.store.store import Batch, KnownAlready, Store
+from tests.core.room import START, Room
+
+
+def tamper(url: str, statement: str, **values: object) -> list[Any]:
+    """Behind the gateway's back."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            result = connection.execute(text(statement), values)
+            return list(result) if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def record(number: int, dedup: str | None = None, raw: bytes = b"\x00\xff") -> Record:
+    return Record(kind=Kind.SOS, at=START, facts=f'{{"n":{number}}}'.encode(), line="wearables", device="w-1", dedup=dedup, raw=raw)
+
+
+def told(room: Room) -> Batch:
+    return Batch(records=room.records, incidents=list(room.working.incidents.values()), next_number=room.working.next_number)
+
+
+def test_what_was_written_is_restored(store: Store, url: str, tmp_path: Path) -> None:
+    room = Room()
+    room.press("w-wang", position=Position(lat=36.3, lon=102.8, fixed_at=START), raw=b"\x00raw")
+    room.press("w-li")
+    call = Call(key="pbx|c1", line="pbx", state=Kind.CALL_OFFERED, at=START, detail={"call": "c1", "caller": "+86138"}, persons=("wang",))
+    store.write(msgspec.structs.replace(told(room), calls=[(call.key, call)]))
+    store.checkpoint([("wearables|w-wang", Seen(at=START, battery_pct=80.0))])
+    store.close()
+
+    again = Store(url, tmp_path)
+    again.open()
+    found = again.load()
+    assert {incident.id: incident for incident in found.incidents} == room.working.incidents
+    assert found.calls == [call]
+    assert found.next_number == room.working.next_number
+    assert (found.opened, found.closed) == (2, 0)
+    assert dict(found.seen)["wearables|w-wang"].battery_pct == 80.0
+    assert again.verify() == (len(room.records), None)
+    again.write(Batch(records=[record(1)]))
+    assert again.verify() == (len(room.records) + 1, None)
+    again.close()
+
+
+def test_the_working_set_after_a_restart_goes_on_where_it_was(store: Store) -> None:
+    room = Room()
+    room.press("w-wang", dedup="1")
+    store.write(told(room))
+    found = store.load()
+    working = WorkingSet(room.working.register)
+    working.restore(found.incidents, found.calls, found.known, found.seen)
+    assert working.load == room.working.load
+    assert working.by_delivery == room.working.by_delivery
+    assert working.by_key == room.working.by_key
+    assert Draft(working).is_known("wearables|1")
+
+
+def test_a_closed_incident_is_not_restored_and_still_found(store: Store) -> None:
+    room = Room()
+    room.press("w-wang")
+    name = room.only.id
+    for action, facts in ((Action.ACKNOWLEDGE, {}), (Action.RESOLVE, {"outcome": "test"}), (Action.CALL_BACK, {})):
+        room.do(action, name, **facts)
+    store.write(told(room))
+    found = store.load()
+    assert found.incidents == []
+    assert (found.opened, found.closed) == (1, 1)
+    closed = store.incident(name)
+    assert closed is not None
+    assert closed.outcome == "test"
+    assert [row.kind for row in store.timeline(name)] == room.kinds(name)
+
+
+def test_the_same_identity_is_never_stored_twice(store: Store) -> None:
+    store.write(Batch(records=[record(1, "a"), record(2, "b")]))
+    with pytest.raises(KnownAlready) as known:
+        store.write(Batch(records=[record(3, "c"), record(4, "b")]))
+    assert known.value.identities == {"b"}
+    store.write(Batch(records=[record(3, "c")]))
+    assert store.verify() == (3, None)
+
+
+def test_a_batch_is_there_whole_or_not_at_all(store: Store) -> None:
+    room = Room()
+    room.press("w-wang")
+    bad = msgspec.structs.replace(room.only, id=None)  # type: ignore[arg-type]
+    with pytest.raises(SQLAlchemyError):
+        store.write(Batch(records=[record(1)], incidents=[room.only, bad]))
+    store.probe()
+    assert store.verify() == (0, None)
+    assert store.load().incidents == []
+
+
+def test_a_call_that_is_over_is_gone(store: Store) -> None:
+    call = Call(key="k", line="pbx", state=Kind.CALL_OFFERED, at=START, detail={})
+    store.write(Batch(calls=[("k", call)]))
+    store.write(Batch(calls=[("k", None)]))
+    assert store.load().calls == []
+
+
+def test_rejected_messages_are_kept_as_they_came(store: Store, url: str) -> None:
+    store.write(Batch(refusals=[Refusal(at=START, line="wearables", reason="bad_json", device="w\x00\udcff", detail="x", raw=b"\x00{")]))
+    (row,) = tamper(url, "select reason, raw from rejected")
+    assert (row.reason, bytes(row.raw)) == ("bad_json", b"\x00{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "seq", "reason"),
+    [
+        ("update journal set facts = '{}' where seq = 3", 3, "digest"),
+        ("update journal set at = at + 1 where seq = 2", 2, "digest"),
+        ("update journal set incident = 'I1' where seq = 4", 4, "digest"),
+        ("delete from journal where seq = 2", 2, "gap"),
+        ("update journal set chain = digest where seq = 5", 5, "chain"),
+    ],
+)
+def test_verify_names_the_first_broken_entry(store: Store, url: str, damage: str, seq: int, reason: str) -> None:
+    store.write(Batch(records=[record(n) for n in range(1, 6)]))
+    assert store.verify() == (5, None)
+    tamper(url, damage)
+    assert store.verify() == (seq - 1, Broken(seq, reason))
+
+
+def test_a_flipped_byte_of_the_raw_message_is_found(store: Store, url: str) -> None:
+    store.write(Batch(records=[record(n, raw=bytes((n, 0, 255))) for n in range(1, 4)]))
+    tamper(url, "update journal set raw = :raw where seq = 2", raw=bytes((2, 1, 255)))
+    assert store.verify() == (1, Broken(2, "digest"))
+
+
+def test_one_writer_only(store: Store, url: str, tmp_path: Path) -> None:
+    second = Store(url, tmp_path)
+    with pytest.raises(StoreBroken, match="another gateway"):
+        second.open()
+    second.close()
+
+
+def test_a_schema_of_another_version_is_refused(store: Store, url: str, tmp_path: Path) -> None:
+    store.close()
+    tamper(url, "update meta set value = '99' where name = 'schema'")
+    late = Store(url, tmp_path)
+    with pytest.raises(StoreBroken, match="schema 99"):
+        late.open()
+    late.close()
