@@ -57,6 +57,21 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=means)
     parser.add_argument("--config", metavar="LINE.toml", help="a [[line]] table as in gateway.toml; [calls] counts too")
     parser.add_argument("--now", type=_instant, help="fixes the clock, for instance 2026-03-14T09:26:53Z")
+    _allow_any_order(parser)
+
+
+def _allow_any_order(parser: argparse.ArgumentParser) -> None:
+    """FILE may stand after the options: plain argparse takes it for absent once it has met one."""
+    plain = parser.parse_known_args
+
+    def parse(args: Any = None, namespace: Any = None) -> Any:
+        parser.parse_known_args = plain  # type: ignore[method-assign]  # what the intermixed form itself calls
+        try:
+            return parser.parse_known_intermixed_args(args, namespace)
+        finally:
+            parser.parse_known_args = parse  # type: ignore[method-assign]
+
+    parser.parse_known_args = parse  # type: ignore[method-assign]
 
 
 def _instant(text: str) -> datetime:
