@@ -21,6 +21,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from drivers.contract import Rejected, to_event
+from drivers.mqtt.station_reply import read_answer
 from gateway.clock import monotonic
 from gateway.console import views
 from gateway.console.commands import facts_of
@@ -32,10 +34,9 @@ from gateway.console.server import BODY_LIMIT, listen_address, serve
 from gateway.console.sessions import COOKIE, LIFE_S, Session, Sessions
 from gateway.console.views import Json
 from gateway.core.command import Command
-from gateway.core.incident import Action, State
-from gateway.core.orders import ANSWERS
+from gateway.core.incident import Action, Incident, State
 from gateway.errors import Refused, StoreDown
-from gateway.event import Event, Kind, Phase
+from gateway.event import Kind
 from gateway.metrics import own_version
 
 __all__ = ["listen_address", "make_app", "serve"]
@@ -45,6 +46,7 @@ KEY_LIMIT = 64  # characters of an Idempotency-Key; ours are 32 hex digits
 POLL_LIMIT_S = 20.0
 SOCKETS_LIMIT = 200  # sockets and long polls together; budgeted for 50 consoles, each may have a second screen
 SLOW_S = 10.0  # a reader that takes nothing for this long is cut off and comes back by number
+REPLIES = "replies"  # the line under which answers of web stations are booked
 OUR_NAMES = ("127.0.0.1", "localhost", "[::1]")  # under any other name it is a foreign page whose name was bent to this machine
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -77,7 +79,7 @@ def make_app(
         Route("/api/v1/replies", console.replies, methods=["POST"]),
         Mount("/static", StaticFiles(directory=static_dir, check_dir=False), name="static"),
     ]
-    errors = {Refused: _refused, StoreDown: _store_down, 404: _not_found, 405: _not_allowed}
+    errors = {Refused: _refused, StoreDown: _store_down, 404: _not_found, 405: _not_allowed, Exception: _broken}
     app = Starlette(routes=routes, middleware=[Middleware(Shield, policy=console.policy, names=names)], exception_handlers=errors)  # type: ignore[arg-type]
     app.state.console = console
     return app
@@ -121,10 +123,9 @@ class Console:
     async def ready(self, _: Request) -> Response:
         """503 with reasons while a mandatory line is not live or nothing can be written."""
         reasons: list[Json] = []
-        for line in self.house.config.line:
-            status = self.house.lines.get(line.name)
-            if line.mandatory and (status is None or status.state != "live"):
-                reasons.append({"reason": "line_not_live", "line": line.name, "state": status.state if status else "connecting"})
+        for name, status in self.house.lines.items():
+            if status.mandatory and status.state != "live":
+                reasons.append({"reason": "line_not_live", "line": name, "state": status.state})
         if self._registry.get_sample_value("gateway_store_down"):
             reasons.append({"reason": "store_down"})
         return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
@@ -145,7 +146,11 @@ class Console:
         name = (await _body(request)).get("name")
         if name is not None and not (isinstance(name, str) and 1 <= len(name.strip()) <= NAME_LIMIT and name.strip().isprintable()):
             raise Refused("bad_name", 400, limit=NAME_LIMIT)
-        session.name = None if name is None else name.strip()
+        name = None if name is None else name.strip()
+        who = name or session.name
+        if who is not None and name != session.name:
+            await self.house.note(Kind.NOTE, who, duty=name is not None, verified=False)
+        session.name = name
         return _json(self._session_view(session))
 
     async def changes(self, request: Request) -> Response:
@@ -226,9 +231,20 @@ class Console:
         incident = house.incidents.get(incident.id, incident)
         session = self._session(request)
         decision = house.candidates(incident) if incident.state is not State.CLOSED else None
-        reader = session.name if session else None
+        reader = session.name if session is not None and await self._is_on_record(session, incident) else None
         hotlines = house.config.calls.hotlines
         return _json(views.incident_detail(house.register, incident, rows, decision, reader, house.now(), hotlines))
+
+    async def _is_on_record(self, session: Session, incident: Incident) -> bool:
+        """An owner who opens a person's record is journalled first, once a session. If that cannot be written he sees the masked form."""
+        if session.name is None or incident.owner != session.name or incident.id in session.viewed:
+            return True
+        try:
+            await self.house.note(Kind.VIEWED, session.name, incident=incident.id, person=incident.person)
+        except StoreDown:
+            return False
+        session.viewed.add(incident.id)
+        return True
 
     async def command(self, request: Request) -> Response:
         """Do something about an incident; answers when it is on disk."""
@@ -290,28 +306,18 @@ class Console:
         if not self._is_signed(body, request.headers.get("x-signature", "")):
             raise Refused("bad_signature", 401)
         try:
-            reply = msgspec.json.decode(body, type=Reply)
-        except msgspec.MsgspecError:
-            raise Refused("bad_reply", 400) from None
-        if reply.answer not in ANSWERS:
-            raise Refused("bad_answer", 400, allowed=sorted(ANSWERS))
+            delivery = msgspec.json.decode(body, type=Reply).delivery
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise Refused("bad_json", 400) from None
         house = self.house
-        leg = next((leg for incident in house.incidents.values() for leg in incident.legs if leg.delivery == reply.delivery), None)
+        leg = next((leg for incident in house.incidents.values() for leg in incident.legs if leg.delivery == delivery), None)
         if leg is None:
             raise Refused("unknown_delivery", 404)
-        now = house.now()
-        event = Event(
-            kind=Kind(reply.answer),
-            phase=Phase.STATE,
-            line="replies",
-            device=leg.responder,
-            dedup=request.headers.get("idempotency-key"),
-            received_at=now,
-            occurred_at=now,
-            integrity="verified",
-            detail={"delivery": reply.delivery, "by": reply.by, "note": reply.note},
-            raw=body,
-        )
+        answer = read_answer(leg.responder, body)
+        if isinstance(answer, Rejected):
+            await house.receive([msgspec.structs.replace(answer, line=REPLIES)])
+            raise Refused(answer.reason, 400)
+        event = msgspec.structs.replace(to_event(answer, REPLIES, house.now()), integrity="verified")
         (verdict,) = await house.receive([event])
         if verdict.kept:
             return _json({"outcome": verdict.outcome})
@@ -351,9 +357,7 @@ class Console:
         }
 
     def _lines(self) -> list[Json]:
-        house = self.house
-        configured = {line.name: line for line in house.config.line}
-        return [views.line_item(name, status, configured.get(name)) for name, status in house.lines.items()]
+        return [views.line_item(name, status) for name, status in self.house.lines.items()]
 
     def _enter(self) -> None:
         if self._sockets >= SOCKETS_LIMIT:
@@ -366,13 +370,10 @@ class Console:
         self._count_consoles(self._sockets)
 
 
-class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer to an order."""
+class Reply(msgspec.Struct, frozen=True):
+    """As much of an answer as says whose it is; the rest is read as on MQTT."""
 
     delivery: str
-    answer: str
-    by: str = ""
-    note: str = ""
 
 
 class Shield:
@@ -474,6 +475,10 @@ async def _refused(_: Request, error: Refused) -> Response:
 
 async def _store_down(_: Request, _error: StoreDown) -> Response:
     return _json({"reason": "store_down"}, 503)
+
+
+async def _broken(_: Request, _error: Exception) -> Response:
+    return _json({"reason": "internal"}, 500)  # the server logs it
 
 
 async def _not_found(_: Request, _error: Exception) -> Response:

@@ -124,9 +124,7 @@ class Feed:
                 return None
             return views.call_item(house.register, call, house.config.calls.agents)
         status = house.lines.get(name)
-        if status is None:
-            return None
-        return views.line_item(name, status, next((line for line in house.config.line if line.name == name), None))
+        return views.line_item(name, status) if status is not None else None
 
     def _incident(self, name: str) -> Json | None:
         incident = self._house.incidents.get(name)

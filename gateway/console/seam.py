@@ -13,7 +13,7 @@ from gateway.core.incident import Incident
 from gateway.core.register import Register
 from gateway.core.routing import Decision
 from gateway.core.state import Call
-from gateway.event import Event
+from gateway.event import Event, Kind
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -27,7 +27,13 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class LineStatus(Protocol):
-    """State of a line as its supervisor keeps it: connecting, live, suspect or lost; `since` aware UTC."""
+    """A line as its supervisor keeps it. `state`: connecting, live, suspect or lost; `since` aware UTC, None before the first."""
+
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def mandatory(self) -> bool: ...
 
     @property
     def state(self) -> str: ...
@@ -89,6 +95,10 @@ class House(Protocol):
 
     async def command(self, command: Command) -> Incident | None:
         """Do it and return when it is on disk. Raises Refused or StoreDown. Cancelling: it may or may not have been done."""
+        ...
+
+    async def note(self, kind: Kind, actor: str, **facts: object) -> None:
+        """Journal what people did that changes no incident (came on duty, saw a record). Raises StoreDown."""
         ...
 
     async def timeline(self, incident_id: str) -> Sequence[JournalRow]:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from gateway.config import LineConfig
 from gateway.console.seam import JournalRow, LineStatus
 from gateway.core.incident import Flag, Incident, Leg, State
 from gateway.core.register import Ability, AreaKind, Person, Register
@@ -368,15 +367,15 @@ def call_item(register: Register, call: Call, agents: Mapping[str, str]) -> Json
     }
 
 
-def line_item(name: str, status: LineStatus, config: LineConfig | None) -> Json:
+def line_item(name: str, status: LineStatus) -> Json:
     """A line and whether it can be trusted."""
     return {
         "type": "line",
         "id": name,
-        "codec": config.codec if config else "",
+        "codec": status.codec,
         "state": status.state,
         "since": to_second(status.since) if status.since else None,
-        "mandatory": config.mandatory if config else False,
+        "mandatory": status.mandatory,
         "reason": status.reason,
     }
 

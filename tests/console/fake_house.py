@@ -35,6 +35,8 @@ STREETS = ("红古路", "花牌路", "平安路", "海石湾街", "河湾村")
 
 
 class Line(msgspec.Struct):
+    codec: str
+    mandatory: bool
     state: str
     since: datetime
     reason: str = ""
@@ -129,8 +131,9 @@ class FakeHouse:
         self.offset = timedelta()
         self.store_down = False
         self.working_set = WorkingSet(self.register)
-        self.lines = {line.name: Line("live", self.now()) for line in config.line}
+        self.lines = {line.name: Line(line.codec, line.mandatory, "live", self.now()) for line in config.line}
         self.journal: list[tuple[str | None, Row]] = []
+        self.notes: list[tuple[Kind, str, dict[str, object]]] = []
         self.commands: list[Command] = []
         self._writer = asyncio.Lock()  # one writer, as in the pipeline
         self._watchers: list[Callable[[Changes], None]] = []
@@ -167,6 +170,10 @@ class FakeHouse:
         if self.store_down:
             raise StoreDown("no space left on device")
 
+    async def note(self, kind: Kind, actor: str, **facts: object) -> None:
+        self._check_store()
+        self.notes.append((kind, actor, facts))
+
     async def timeline(self, incident_id: str) -> Sequence[Row]:
         self._check_store()
         return [row for name, row in self.journal if name == incident_id]
@@ -193,7 +200,8 @@ class FakeHouse:
             watcher(changes)
 
     def change_line(self, name: str, state: str, reason: str = "") -> None:
-        self.lines[name] = Line(state, self.now(), reason)
+        line = self.lines[name]
+        self.lines[name] = Line(line.codec, line.mandatory, state, self.now(), reason)
         for watcher in self._watchers:
             watcher(Changes(lines=frozenset((name,))))
 

@@ -18,7 +18,6 @@ import msgspec
 import pytest
 import websockets
 from conftest import free_port, wait_until
-from fake_house import STATIC, FakeHouse
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -26,8 +25,9 @@ from starlette.routing import Route
 from gateway.config import Config, ConsoleConfig
 from gateway.console import http, idempotency, sessions
 from gateway.console.http import listen_address, make_app, serve
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreDown
 from gateway.event import Kind
+from tests.console.fake_house import STATIC, FakeHouse
 
 BASE = "http://127.0.0.1:12349"
 PAGE = """<!doctype html>
@@ -74,7 +74,7 @@ async def changes(client: httpx.AsyncClient, since: int = 0, epoch: str = "", **
     return (await client.get("/api/v1/changes", params={"since": since, "epoch": epoch, **more})).json()
 
 
-async def test_coming_on_duty_and_leaving(client: httpx.AsyncClient) -> None:
+async def test_coming_on_duty_and_leaving(house: FakeHouse, client: httpx.AsyncClient) -> None:
     first = await client.get("/api/v1/session")
     cookie = first.headers["set-cookie"]
     assert all(word in cookie for word in ("session=", "HttpOnly", "SameSite=strict"))
@@ -89,6 +89,7 @@ async def test_coming_on_duty_and_leaving(client: httpx.AsyncClient) -> None:
     items = (await changes(client))["items"]
     assert {"type": "operator", "id": "李娜", "name": "李娜", "sound": False} in items
     assert (await client.post("/api/v1/duty", json={"name": None})).json()["name"] is None
+    assert [(kind, actor, facts["duty"]) for kind, actor, facts in house.notes] == [("note", "李娜", True), ("note", "李娜", False)]
     assert "operator" not in [item["type"] for item in (await changes(client))["items"]]
 
 
@@ -345,7 +346,8 @@ async def test_detail_is_masked_for_those_who_are_not_the_owner(house: FakeHouse
     path = f"/api/v1/incidents/{incident.id}"
     assert (await client.get(path)).json()["person"]["masked"]
     await client.post(f"{path}/acknowledge")
-    own = (await client.get(path)).text
+    own, _ = [(await client.get(path)).text for _ in range(2)]
+    assert [(actor, facts["incident"]) for kind, actor, facts in house.notes if kind == "viewed"] == [("李娜", incident.id)]  # first, and once
     assert all(fact in own for fact in (person.name, person.address, person.health_note))
     async with client_of(app) as other:
         await on_duty(other, "赵敏")
@@ -353,6 +355,22 @@ async def test_detail_is_masked_for_those_who_are_not_the_owner(house: FakeHouse
     secrets = (person.name, person.address, person.health_note, person.phones[0], *(contact.phone for contact in person.contacts))
     assert not [fact for fact in secrets if fact in strange]
     assert not [fact for fact in secrets[3:] if fact in own]
+
+
+async def test_a_record_that_cannot_be_put_on_record_stays_masked(
+    house: FakeHouse, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident = await house.cries(0)
+    await on_duty(client, "李娜")
+    await client.post(f"/api/v1/incidents/{incident.id}/acknowledge")
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise StoreDown("no space left on device")
+
+    monkeypatch.setattr(house, "note", refuse)
+    assert (await client.get(f"/api/v1/incidents/{incident.id}")).json()["person"]["masked"]
+    monkeypatch.undo()
+    assert not (await client.get(f"/api/v1/incidents/{incident.id}")).json()["person"]["masked"]
 
 
 async def test_a_poll_waits_for_news(house: FakeHouse, client: httpx.AsyncClient) -> None:
@@ -383,10 +401,11 @@ async def test_an_answer_from_the_web_is_taken_when_it_is_signed(house: FakeHous
 
     assert await reply("accept", secret=b"guessed") == (401, {"reason": "bad_signature"})
     assert (await client.post("/api/v1/replies", json={})).status_code == 401
-    assert (await reply("acknowledge"))[1]["reason"] == "bad_answer"
-    assert (await reply("accept", colour="red"))[1]["reason"] == "bad_reply"
+    assert await reply("acknowledge") == (400, {"reason": "unknown_answer"})
+    assert await reply("accept", note=7) == (400, {"reason": "bad_field"})
     assert await reply("accept", delivery="nothing") == (404, {"reason": "unknown_delivery"})
     assert await reply("accept", note="五分钟到") == (200, {"outcome": "stored"})
+    assert await reply("accept", note="五分钟到") == (200, {"outcome": "duplicate"})
     taken = house.incidents[incident.id].leg(leg.delivery)
     assert taken is not None
     assert (taken.state, taken.by) == ("accepted", "张站长")

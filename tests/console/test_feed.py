@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from fake_house import FakeHouse, invented_register
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from gateway.core.command import Command
 from gateway.core.incident import Action, State
 from gateway.errors import Refused
 from gateway.event import Kind
+from tests.console.fake_house import FakeHouse, invented_register
 
 REGISTER = invented_register(8)
 KINDS = (Kind.SOS, Kind.FALL_SUSPECTED, Kind.HELP, Kind.LOW_BATTERY)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from fake_house import CONFIG, FakeHouse, Line, Row
 
 from gateway.console import views
 from gateway.core.command import Command
@@ -14,6 +13,7 @@ from gateway.core.register import Area, AreaKind, Device, Person, Register
 from gateway.core.routing import Candidate, Decision
 from gateway.core.state import Call
 from gateway.event import Kind, Position, Severity
+from tests.console.fake_house import CONFIG, FakeHouse, Line, Row
 
 NOW = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 
@@ -250,7 +250,7 @@ def test_a_call_shows_the_hotline_and_who_may_be_calling() -> None:
 
 
 def test_a_line_and_the_counters() -> None:
-    item = views.line_item("corridor", Line("lost", NOW + timedelta(microseconds=7), "port_closed"), CONFIG.line[1])
+    item = views.line_item("corridor", Line("espa444", True, "lost", NOW + timedelta(microseconds=7), "port_closed"))
     assert item == {"type": "line", "id": "corridor", "codec": "espa444", "state": "lost", "since": NOW, "mandatory": True, "reason": "port_closed"}
     buckets = [
         (Severity.CRITICAL, State.RAISED),
