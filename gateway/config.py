@@ -96,7 +96,6 @@ class MqttChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class WebhookChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret_file: Annotated[str, msgspec.Meta(min_length=1, examples=["webhook.secret"])]
     timeout_s: Seconds = 5
-    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
 
 
 class DispatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

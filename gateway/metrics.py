@@ -123,7 +123,7 @@ class Metrics:
 
         self._accept_seconds = histogram("gateway_accept_seconds", "Last byte of a message to its commit; the oldest of a batch", MACHINE, ("line",))
         self.commit_seconds = histogram("gateway_commit_seconds", "One transaction", MACHINE)
-        self.route_seconds = histogram("gateway_route_seconds", "One routing decision", MACHINE)
+        self.decide_seconds = histogram("gateway_decide_seconds", "Deciding one batch, routing included", MACHINE)
         self.batch_size = histogram("gateway_batch_size", "Events in one transaction", BATCH)
         self.deadline_late_seconds = histogram("gateway_deadline_late_seconds", "Deadline due to deadline handled", PEOPLE)
         self.order_seconds = histogram("gateway_order_seconds", "Event received to order confirmed by the channel", PEOPLE, ("channel",))

@@ -231,7 +231,9 @@ class Pipeline:
     async def _write(self, items: list[Item]) -> None:
         """Decide, write, swap, act. Raises StoreDown."""
         now = utc_now()
+        began = monotonic()
         draft, items = self._decide(items, now)
+        self.metrics.decide_seconds.observe(monotonic() - began)
         incidents = [incident for incident in draft.incidents.written.values() if incident is not None]
         calls = list(draft.calls.written.items())
         if draft.records or incidents or calls or draft.refusals:

@@ -88,7 +88,7 @@ def test_names_and_buckets_others_rely_on() -> None:
         "gateway_deadline_late_seconds_bucket",
         "gateway_order_seconds_bucket",
         "gateway_orders_total",
-        "gateway_route_seconds_bucket",
+        "gateway_decide_seconds_bucket",
         "gateway_store_down",
         "process_resident_memory_bytes",
     }

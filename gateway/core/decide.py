@@ -22,12 +22,12 @@ TAKE_BACK = timedelta(seconds=30)
 
 def on_event(draft: Draft, event: Event, now: datetime) -> str:
     """Take one field event: "stored", "duplicate", or the lower_snake reason for which it is refused."""
-    if event.dedup is not None:
+    facts = KINDS[event.kind]
+    if event.dedup is not None and facts.journalled:  # a sign of life heard twice does no harm, and would only crowd the memory
         identity = f"{event.line}|{event.dedup}"
         if draft.is_known(identity):
             return DUPLICATE
         draft.known[identity] = None
-    facts = KINDS[event.kind]
     if facts.group is Group.PEOPLE:
         if event.kind not in orders.ANSWERS:
             return "not_from_the_field"

@@ -141,7 +141,16 @@ def _moved(draft: Draft, incident: Incident, leg: Leg, event: Event, by: str, no
     return incident
 
 
+def _without_unsent(incident: Incident, now: datetime) -> Incident:
+    """An order that expired before it could leave is still sent when its channel is back, but not once somebody else goes."""
+    for leg in incident.legs:
+        if leg.state is LegState.EXPIRED and leg.pending == "order":
+            incident = with_leg(incident, msgspec.structs.replace(leg, pending=""), now)
+    return incident
+
+
 def _withdraw_rivals(incident: Incident, winner: Leg, now: datetime) -> Incident:
+    incident = _without_unsent(incident, now)
     for other in incident.legs:
         if other.exclusive and other.delivery != winner.delivery and other.state in ASKED:
             incident = apply_leg(incident, other, "withdraw", now, pending=f"taken_by:{winner.responder}")
@@ -150,6 +159,7 @@ def _withdraw_rivals(incident: Incident, winner: Leg, now: datetime) -> Incident
 
 def withdraw_open(incident: Incident, now: datetime, reason: str) -> Incident:
     """Take back every order that is still open; who has arrived is done."""
+    incident = _without_unsent(incident, now)
     for leg in incident.legs:
         if leg.state is LegState.ARRIVED:
             incident = apply_leg(incident, leg, "done", now)

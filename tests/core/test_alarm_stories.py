@@ -373,3 +373,20 @@ def test_load_returns_to_zero_when_all_is_over(room: Room) -> None:
         room.do(Action.ACKNOWLEDGE, incident.id)
         room.do(Action.RESOLVE, incident.id, outcome="test")
     assert set(room.working.load.values()) == {0}
+
+
+def test_an_order_that_expired_unsent_leaves_when_the_channel_is_back_unless_somebody_goes(room: Room) -> None:
+    room.unreachable |= {"station-7", "town"}
+    room.press("w-wang")
+    room.advance(seconds=125)
+    assert [leg.pending for leg in room.only.legs] == ["order", "order", ""]
+    room.answer("district", "accept")
+    assert [leg.pending for leg in room.only.legs] == ["", "", ""]
+
+
+def test_signs_of_life_are_not_journalled(room: Room) -> None:
+    for second in range(3):
+        assert room.event(Kind.HEARTBEAT, "w-wang", phase=Phase.STATE, dedup=str(second)) == "stored"
+    assert room.records == []
+    assert len(room.working.known) == 0
+    assert room.working.seen["wearables|w-wang"].at == room.now
