@@ -1,5 +1,6 @@
 """Serving the console in the gateway's own loop: loopback only, no signal handlers, no access log."""
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp
 from gateway.errors import ConfigError
 
 BODY_LIMIT = 64 * 1024  # bytes; the longest command is a note of 2,000 characters, 8 KB
+GRACE_S = 1.0  # at the end sockets are told, requests may finish; a long poll is then cut off and comes back
 STUCK_MS = 20_000  # the kernel gives up a peer that takes nothing for this long, so that a closed socket does not linger
 
 
@@ -43,7 +45,7 @@ def check_loopback(host: str) -> None:
 
 
 async def serve(app: ASGIApp, host: str, port: int) -> None:
-    """Serve until cancelled; what is open is then cut off, pages come back. Raises ConfigError for an address that cannot be used."""
+    """Serve until cancelled; sockets are then told (1012), requests may finish. Raises ConfigError for an address that cannot be used."""
     check_loopback(host)
     listener = _listen(host, port)
     config = uvicorn.Config(
@@ -55,6 +57,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
     )
     server = _Server(config)
     try:
@@ -66,6 +69,8 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
                 asyncio_server.close()
             for connection in list(server.server_state.connections):
                 connection.shutdown()
+            if server.server_state.tasks:
+                await asyncio.wait(server.server_state.tasks, timeout=GRACE_S)
             for task in server.server_state.tasks:
                 task.cancel()
         listener.close()

@@ -557,6 +557,16 @@ async def test_the_feed_over_a_real_socket(house: FakeHouse, app: Starlette, mon
             assert (await take(link))["reset"]
 
 
+async def test_stopping_tells_the_pages_and_is_quick(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(app) as address:
+        link = await websockets.connect(f"ws://{address}/api/v1/feed")
+        await take(link)
+    with pytest.raises(websockets.ConnectionClosed):
+        await take(link)
+    assert link.close_code == 1012
+    assert not caplog.records
+
+
 async def test_a_foreign_page_gets_no_feed(app: Starlette) -> None:
     async with served(app) as address, websockets.connect(f"ws://{address}/api/v1/feed", origin="http://evil.example") as link:  # type: ignore[arg-type]
         with pytest.raises(websockets.ConnectionClosed):
