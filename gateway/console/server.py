@@ -4,10 +4,11 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
+from websockets.exceptions import InvalidState
 
 from gateway.errors import ConfigError
 
@@ -68,7 +69,8 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
             for asyncio_server in server.servers:
                 asyncio_server.close()
             for connection in list(server.server_state.connections):
-                connection.shutdown()
+                with suppress(InvalidState):  # it was closing already
+                    connection.shutdown()
             if server.server_state.tasks:
                 await asyncio.wait(server.server_state.tasks, timeout=GRACE_S)
             for task in server.server_state.tasks:
