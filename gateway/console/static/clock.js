@@ -42,7 +42,7 @@ export function clockTime(when, today = now()) {
   return date === writer.format(today).split(" ")[0] ? time : `${date.slice(5)} ${time}`;
 }
 
-/** Time left until `at`: "00:12", "-01:50" when overdue, "1:05:09" beyond an hour, "2d" beyond two days. */
+/** Time left until `at`: "00:12", "-01:50" when overdue, "1h05" beyond an hour, "2d" beyond two days. */
 export function countdown(at, from) {
   const left = at - from;
   const sign = left < 0 ? "-" : "";
@@ -50,6 +50,6 @@ export function countdown(at, from) {
   if (size >= 2 * DAY) return `${sign}${Math.floor(size / DAY)}d`;
   const two = (number) => String(number).padStart(2, "0");
   const hours = Math.floor(size / HOUR);
-  const rest = `${two(Math.floor((size % HOUR) / MINUTE))}:${two(Math.floor((size % MINUTE) / SECOND))}`;
-  return hours ? `${sign}${hours}:${rest}` : sign + rest;
+  const minutes = two(Math.floor((size % HOUR) / MINUTE));
+  return sign + (hours ? `${hours}h${minutes}` : `${minutes}:${two(Math.floor((size % MINUTE) / SECOND))}`);
 }

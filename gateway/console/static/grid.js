@@ -24,7 +24,7 @@ export function rowsInSight({ lead, scroll, view, height, count }) {
 
 /**
  * rows: [{id,…}] in order; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
- * onCursor(id), onOpen(id), rowClass(row), label. `above` is told how many rows of interest (`counts(row)`) lie above the sight.
+ * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `above` is told how many rows of interest (`counts(row)`) lie above the sight.
  */
 export class Grid extends Component {
   port = createRef();
@@ -54,14 +54,23 @@ export class Grid extends Component {
     if (previous.cursor !== this.props.cursor) this.showCursor();
   }
 
-  /** The row that must not move: the one just pointed at, else the cursor if in sight, else the first in sight unless at the top. */
-  anchor(rows) {
-    if (performance.now() - this.pointed.at < POINTER_MS && rows.some((row) => row.id === this.pointed.id)) return this.pointed.id;
-    const index = rows.findIndex((row) => row.id === this.props.cursor);
-    const place = this.lead + index * this.props.height - this.scroll;
-    if (index >= 0 && place > -this.props.height && place < this.view) return this.props.cursor;
+  /**
+   * The row that must not move: the one just pointed at, else the cursor if in sight, else the first in sight unless at the top.
+   * A row that itself got another place in the order (it was resolved, say) lets the others stay and goes there.
+   */
+  anchor(last, rows) {
+    const { sameOrder, height, cursor } = this.props;
+    const stays = (id) => {
+      const before = last.find((row) => row.id === id);
+      const after = before && rows.find((row) => row.id === id);
+      return after !== undefined && sameOrder(before, after);
+    };
+    if (performance.now() - this.pointed.at < POINTER_MS && stays(this.pointed.id)) return this.pointed.id;
+    const index = last.findIndex((row) => row.id === cursor);
+    const place = this.lead + index * height - this.scroll;
+    if (index >= 0 && place > -height && place < this.view && stays(cursor)) return cursor;
     if (this.scroll <= 0) return null;
-    return rows[Math.max(0, Math.ceil((this.scroll - this.lead) / this.props.height))]?.id ?? null;
+    return last.slice(Math.max(0, Math.ceil((this.scroll - this.lead) / height))).find((row) => stays(row.id))?.id ?? null;
   }
 
   follow(rows) {
@@ -74,7 +83,7 @@ export class Grid extends Component {
       this.scroll = 0;
       return;
     }
-    const name = this.anchor(last);
+    const name = this.anchor(last, rows);
     const before = name === null ? -1 : last.findIndex((row) => row.id === name);
     const after = name === null ? -1 : rows.findIndex((row) => row.id === name);
     if (before < 0 || after < 0) {

@@ -34,12 +34,12 @@ export const KEYS = [
 
 const REPEATS = new Set(["up", "down", "page_up", "page_down"]);
 
-/** Where the focus is: {text: in something that takes typing or choosing, queue, incident, button}. */
+/** Where the focus is: {text: in a form or a field, queue, incident, button}. */
 export function focusOf(target) {
   const within = (selector) => Boolean(target?.closest?.(selector));
   const nowhere = !target || target === target.ownerDocument?.body || target === target.ownerDocument?.documentElement;
   return {
-    text: within("input, textarea, select, [contenteditable]"),
+    text: within("input, textarea, select, form, [contenteditable]"),
     button: within("button, a[href], [role=separator]"),
     queue: nowhere || within(".queue"),
     incident: within(".incident, .responders"),
@@ -49,6 +49,7 @@ export function focusOf(target) {
 /** What a keydown asks for, or null when the key is not ours: a function of the event and of the focus, nothing else. */
 export function keyAction(event, focus) {
   if (event.altKey || event.metaKey) return null;
+  if (event.key === "?" && !focus.text && (focus.queue || focus.incident)) return "help"; // wherever the layout has it
   const row = KEYS.find((key) => key.code === event.code && Boolean(key.ctrl) === event.ctrlKey && Boolean(key.shift) === event.shiftKey);
   if (!row || (event.repeat && !REPEATS.has(row.does))) return null;
   const isFunctionKey = /^F\d/.test(row.code);

@@ -14,7 +14,8 @@ function received(item) {
   return { ...item, dueMs: item.due ? Date.parse(item.due.at) : Infinity };
 }
 
-function sameOrder(a, b) {
+/** Has the row kept what it is sorted by? */
+export function sameOrder(a, b) {
   return a.severity === b.severity && a.dueMs === b.dueMs && (a.state === "closed") === (b.state === "closed");
 }
 

@@ -43,9 +43,9 @@ export function risks(list) {
   return (list ?? []).map((risk) => label("risk", risk)).join(" ");
 }
 
-/** Name, age and risks in one line; an unknown person says so, a shared number says how many. */
-export function who(row) {
+/** The name; an unknown person says so, a shared number says how many. `style`: person, or row where there is little room. */
+export function who(row, style = "person") {
   if (row.name) return row.name;
-  if (row.candidates) return t("person.one_of", { n: row.candidates });
-  return t("person.unknown");
+  if (row.candidates) return t(`${style}.one_of`, { n: row.candidates });
+  return t(`${style}.unknown`);
 }

@@ -1,5 +1,5 @@
 // Going on duty: a name, and the click that lets the page sound. Names are not verified yet, and the page says so.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { setDuty } from "../commands.js";
 import { reasonText, t, language, LANGUAGES, useLanguage } from "../i18n.js";
 import { session } from "../store.js";
@@ -11,6 +11,8 @@ const NAME_LIMIT = 32;
 
 export function Duty() {
   const [error, setError] = useState("");
+  const field = useRef();
+  useEffect(() => field.current.focus(), []);
   const other = LANGUAGES.find((name) => name !== language.value);
   const submit = async (event) => {
     event.preventDefault();
@@ -29,7 +31,7 @@ export function Duty() {
         <h1>${t("bar.title")}</h1>
         <p class="district">${districtName()} <span class="quiet">${session.value?.version ?? ""}</span></p>
         <label for="duty-name">${t("duty.name")}</label>
-        <input id="duty-name" name="name" maxlength=${NAME_LIMIT} autofocus ref=${(field) => field?.focus()} />
+        <input id="duty-name" name="name" maxlength=${NAME_LIMIT} ref=${field} />
         ${error && html`<p class="error" role="alert">${error}</p>`}
         <button type="submit" class="primary">${t("duty.start")}</button>
         <p class="quiet small">${t("duty.explain")}</p>

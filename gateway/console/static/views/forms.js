@@ -1,5 +1,5 @@
 // Forms in the middle pane: dispatch, note, escalate, resolve, call back, complain. Ctrl+Enter submits, Esc keeps the draft.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { notice, send } from "../commands.js";
 import { label, reasonText, t } from "../i18n.js";
 import { html, kilometres, travel } from "../ui.js";
@@ -28,7 +28,7 @@ function Dispatch({ data, values, set }) {
       <label key=${one.responder} class=${one.verdict}>
         <input type="radio" name="responder" value=${one.responder} checked=${values.responder === one.responder} disabled=${!DISPATCHABLE.has(one.verdict)} onChange=${() => set("responder", one.responder)} />
         <kbd>${i + 1}</kbd> <b>${one.responder === "desk" ? label("responder_kind", "desk") : one.name}</b> <span>${travel(one.travel_min)}</span> <span class="quiet">${kilometres(one.km)}</span>
-        <span class=${`verdict ${one.verdict}`}>${label("verdict", one.verdict)}</span>
+        <span class=${`verdict ${one.verdict}`}>${label("verdict_now", one.verdict)}</span>
       </label>`)}
     <p class="quiet small">${t("about.note")}</p>
   </fieldset>`;
@@ -88,10 +88,11 @@ export function Form({ row, data, name }) {
   const filled = { ...kind.start?.(data), ...values };
   const isReady = name !== "dispatch" || Boolean(data);
 
-  // The operator asked for the form: the first field, or the choice already made, takes the focus.
-  useEffect(() => {
-    const field = box.current?.querySelector("input:checked:not(:disabled), textarea, input:not(:disabled)");
-    field?.focus({ preventScroll: true });
+  // The operator asked for the form: the first field, or the choice already made, takes the focus, and it does so before
+  // the next key arrives: what is typed must never be taken for a command.
+  useLayoutEffect(() => {
+    const find = (selector) => box.current?.querySelector(selector);
+    (find("input[type=radio]:checked") ?? find("textarea, input:not(:disabled)") ?? box.current)?.focus({ preventScroll: true });
     box.current?.closest(".incident-body")?.scrollTo(0, 0);
   }, [isReady]);
 
@@ -133,7 +134,7 @@ export function Form({ row, data, name }) {
 
   const Fields = kind.fields;
   return html`
-    <form class=${`work ${name}`} ref=${box} onSubmit=${submit} onKeyDown=${onKeyDown} novalidate autocomplete="off" aria-label=${label("action", name)}>
+    <form class=${`work ${name}`} ref=${box} onSubmit=${submit} onKeyDown=${onKeyDown} novalidate autocomplete="off" tabindex="-1" aria-label=${label("action", name)}>
       <h3>${label("action", name)}</h3>
       ${name === "resolve" && missingSteps(data).length > 0 && html`<p class="error">${t("reason.steps_missing", { steps: missingSteps(data).map((step) => label("step", step.id)).join(", ") })}</p>`}
       <${Fields} values=${filled} set=${set} data=${data} />

@@ -1,7 +1,7 @@
 // The incident: who, where, what is to be done, orders and how far they have come, and everything that has happened.
 import { acknowledge, send, shown } from "../commands.js";
 import { label, t } from "../i18n.js";
-import { incidentsChanged, me, state } from "../store.js";
+import { incidentsChanged, state } from "../store.js";
 import { Countdown, Mark, Time, html, risks, travel, who } from "../ui.js";
 import { detail, form, hasDraft, openForm, opened } from "../work.js";
 import { clockTime } from "../clock.js";
@@ -148,6 +148,5 @@ export function Incident() {
         <${Timeline} data=${data} />
         ${row.state === "closed" && data?.incident?.outcome && html`<p class="quiet">${t("incident.outcome")} ${label("outcome", data.incident.outcome)}</p>`}
       </div>
-      ${me.value && html`<span class="watermark" aria-hidden="true">${me.value}</span>`}
     </section>`;
 }

@@ -6,7 +6,7 @@ import { notices, pending, shown } from "../commands.js";
 import { link } from "../feed.js";
 import { Grid } from "../grid.js";
 import { label, language, t } from "../i18n.js";
-import { TABS, counts, me, rows, search, select, tab } from "../store.js";
+import { TABS, counts, me, rows, sameOrder, search, select, tab } from "../store.js";
 import { Countdown, Mark, html, risks, who } from "../ui.js";
 import { cursor, focusIncident, focusQueue, open, opened } from "../work.js";
 
@@ -26,9 +26,7 @@ export const visible = computed(() => {
 /** The state in words: the most advanced leg says more than "taken". */
 export function stateText(row) {
   if (row.state === "raised" && row.flags?.includes("ended")) return label("flag", "ended");
-  if ((row.state === "raised" || row.state === "acknowledged") && row.leg && row.leg !== "withdrawn") {
-    return row.state === "raised" ? `${label("state", "raised")} · ${label("leg", row.leg)}` : label("leg", row.leg);
-  }
+  if (row.state === "acknowledged" && row.leg && row.leg !== "withdrawn") return label("leg", row.leg);
   return label("state", row.state);
 }
 
@@ -39,7 +37,7 @@ function StateCell({ row }) {
   }
   const complaint = row.flags?.includes("complaint") && row.state !== "closed";
   return html`${wish ? html`<span class="spinner" aria-label=${t("command.sent")}></span>` : ""}
-    <span class=${`state ${row.state}`}>${complaint ? `${label("flag", "complaint")} · ` : ""}${stateText(row)}</span>`;
+    <span class=${`state ${row.state}`}>${complaint ? `${label("flag", "complaint")} · ` : ""}${stateText(row)}</span>${row.state === "raised" && row.leg ? html`<span class="quiet">${label("leg", row.leg)}</span>` : ""}`;
 }
 
 function columns() {
@@ -47,7 +45,7 @@ function columns() {
     { id: "level", title: t("column.level"), cell: (row) => html`<${Mark} severity=${row.severity} />` },
     { id: "due", title: t("column.due"), cell: (row) => html`<${Countdown} at=${row.dueMs} />` },
     { id: "kind", title: t("column.kind"), cell: (row) => html`${label("kind", row.kind)}${row.cries > 1 ? html` <b class="cries">×${row.cries}</b>` : ""}` },
-    { id: "name", title: t("column.name"), cell: (row) => html`${who(row)}${row.age ? html` <span class="quiet">${row.age}</span>` : ""}` },
+    { id: "name", title: t("column.name"), cell: (row) => html`${who(row, "row")}${row.age ? html` <span class="quiet">${row.age}</span>` : ""}` },
     { id: "place", title: t("column.place"), cell: (row) => html`<span title=${row.place ?? ""}>${row.place ?? row.caller ?? "–"}</span>${row.risks?.length ? html` <span class="quiet">${risks(row.risks)}</span>` : ""}` },
     { id: "state", title: t("column.state"), cell: (row) => html`<${StateCell} row=${row} />` },
     { id: "owner", title: t("column.owner"), cell: (row) => row.owner ?? html`<span class="quiet">${row.leg_responder ?? ""}</span>` },
@@ -89,7 +87,7 @@ export function Queue() {
       <${Tabs} />
       ${isStale && html`<p class="as-of">${t("link.as_of", { at: clockTime(link.value.at) })}</p>`}
       <${Grid} ref=${grid} rows=${list} columns=${columns()} cursor=${cursor.value} height=${ROW_PX} head=${HEAD_PX} label=${t("queue.title")}
-        listName=${`${tab.value} ${search.value}`} rowClass=${rowClass}
+        listName=${`${tab.value} ${search.value}`} rowClass=${rowClass} sameOrder=${sameOrder}
         onCursor=${(id) => { cursor.value = id; }} onOpen=${open}
         counts=${(row) => row.state === "raised"} above=${(n) => t("queue.above", { n })} />
       ${list.length === 0 && html`<p class="empty">${search.value ? t("queue.nothing_found") : t("queue.empty")}</p>`}

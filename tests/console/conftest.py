@@ -1,0 +1,50 @@
+"""Operators' pages in a real Chromium (synchronous Playwright) before a house in memory."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.console.browser import DEAF, SIZE, Operator, ServedHouse, chromium_arguments
+
+
+@pytest.fixture
+def served() -> Iterator[ServedHouse]:
+    house = ServedHouse()
+    yield house
+    house.stop()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    return chromium_arguments()
+
+
+@pytest.fixture
+def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
+    """operator(name) opens a page in a browser context of its own and goes on duty. Errors on any page fail the test."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def come(name: str | None = "李娜", *, before: Callable[[Page], None] = lambda _: None, **options: Any) -> Page:
+        context = browser.new_context(viewport=SIZE, **options)
+        contexts.append(context)
+        context.add_init_script(DEAF)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith((served.url, "data:")) else faults.append(request.url))
+        page.on("console", lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None)
+        before(page)
+        page.goto(served.url)
+        if name is not None:
+            page.locator("#duty-name").fill(name)
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("grid")).to_be_visible()
+        return page
+
+    yield come
+    for context in contexts:
+        context.close()
+    assert not faults

@@ -1,0 +1,197 @@
+"""The page itself: feed guard, keys with an input method, languages, the virtual grid, motion, masking."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from gateway.event import Kind
+from tests.console.browser import Operator, ServedHouse
+
+ROWS = 2000
+NODES_LIMIT = 700  # console design, 12
+
+MANY = """async (count) => {
+  const store = await import('/static/store.js');
+  const severities = ['critical', 'major', 'minor', 'warning'];
+  const items = [];
+  for (let i = 0; i < count; i += 1) items.push({type: 'incident', id: 'X' + (200000 + i), version: 1,
+    state: i % 3 ? 'acknowledged' : 'raised',
+    kind: 'help', severity: severities[i % 4], flags: [], cries: 1, entries: 1, name: 'N**', age: 80, risks: ['living_alone'], place: 'somewhere',
+    hotline: null, caller: null, candidates: 0, opened_at: '2026-01-01T00:00:00Z',
+    due: {name: 'acknowledge', at: new Date(Date.now() + i * 1000).toISOString()},
+    owner: null, leg: null, leg_responder: null});
+  store.receive({items});
+}"""
+
+ONE = """async (row) => { const store = await import('/static/store.js'); store.receive({items: [row]}); }"""
+
+
+def test_a_silent_link_is_noticed(served: ServedHouse, operator: Operator) -> None:
+    """The socket stays open and nothing comes: only frames are proof of life."""
+    muted: list[bool] = []
+
+    def tap(page: Page) -> None:
+        def handle(route: WebSocketRoute) -> None:
+            server = route.connect_to_server()
+            server.on_message(lambda message: None if muted else route.send(message))
+
+        page.route_web_socket(re.compile("/api/v1/feed"), handle)
+        page.route("**/api/v1/changes*", lambda route: route.abort() if muted else route.continue_())
+        page.clock.install()
+
+    served.do(served.house.cries(1))
+    page = operator(before=tap)
+    expect(page.locator(".link")).to_have_class(re.compile("live"))
+    page.clock.run_for(4000)
+    expect(page.locator(".queue")).not_to_have_class(re.compile("stale"))
+    muted.append(True)
+    page.clock.run_for(14000)
+    expect(page.locator(".ringing")).to_contain_text("连接中断")
+    expect(page.locator(".as-of")).to_contain_text(re.compile(r"截至 \d\d:\d\d:\d\d"))
+    expect(page.locator(".queue")).to_have_class(re.compile("stale"))
+    page.wait_for_function("() => window.heard.includes(392) && window.heard.includes(262)")  # the falling pair
+    muted.clear()
+    page.clock.run_for(12000)
+    expect(page.locator(".link")).to_have_class(re.compile("live|polling"))
+    expect(page.locator(".queue")).not_to_have_class(re.compile("stale"))
+
+
+def test_keys_work_with_an_input_method_on(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(1))
+    page = operator()
+    expect(page.locator(f"#row-{incident.id}")).to_be_visible()
+    page.get_by_role("grid").focus()
+    wire = page.context.new_cdp_session(page)
+
+    def press(code: str) -> None:
+        wire.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", "key": "Process", "code": code, "windowsVirtualKeyCode": 229})
+        wire.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "Process", "code": code, "windowsVirtualKeyCode": 229})
+
+    press("KeyJ")
+    press("KeyA")
+    expect(page.locator(f"#row-{incident.id}")).to_have_class(re.compile("acknowledged"))
+    press("KeyN")
+    expect(page.locator("form.note textarea")).to_be_focused()
+    wire.send("Input.imeSetComposition", {"text": "nv", "selectionStart": 2, "selectionEnd": 2})
+    press("KeyC")  # belongs to the input method
+    expect(page.locator("form.note")).to_be_visible()
+    wire.send("Input.insertText", {"text": "女儿"})
+    expect(page.locator("form.note textarea")).to_have_value("女儿")
+
+
+def test_language_is_switched_and_remembered(served: ServedHouse, operator: Operator) -> None:
+    served.do(served.house.cries(1))
+    page = operator()
+    expect(page).to_have_title("12349 接警台 · 红古区")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    page.get_by_role("button", name="English").click()
+    expect(page.locator(".tabs")).to_contain_text("Waiting 1")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.reload()
+    expect(page.locator(".tabs")).to_contain_text("Waiting 1")
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator(".tabs")).to_contain_text("未接 1")
+
+
+def test_key_list_and_search(served: ServedHouse, operator: Operator) -> None:
+    served.do(served.house.cries(1))
+    served.do(served.house.cries(2, Kind.HELP))
+    page = operator()
+    expect(page.locator(".grid-row[data-id]")).to_have_count(2)
+    page.keyboard.press("Shift+Slash")
+    dialog = page.get_by_role("dialog")
+    for key in ("F2", "Z", "Space", "Ctrl+Enter", "PgDn"):
+        expect(dialog).to_contain_text(key)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("F1")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("F1")
+    page.keyboard.press("/")
+    page.keyboard.type("服务请求")
+    expect(page.locator(".grid-row[data-id]")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("grid")).to_be_focused()
+
+
+def test_two_thousand_rows_are_few_nodes(operator: Operator) -> None:
+    page = operator()
+    page.evaluate(MANY, ROWS)
+    grid = page.get_by_role("grid")
+    expect(grid).to_have_attribute("aria-rowcount", str(ROWS + 1))
+    count = "() => document.querySelectorAll('.queue *').length"
+    assert page.evaluate(count) <= NODES_LIMIT
+    page.keyboard.press("End")
+    expect(page.locator(f'[aria-rowindex="{ROWS + 1}"]')).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("PageUp")
+    page.keyboard.press("k")
+    active = grid.get_attribute("aria-activedescendant")
+    expect(page.locator(f"#{active}")).to_be_in_viewport()
+    assert page.evaluate(count) <= NODES_LIMIT
+    page.keyboard.press("Home")
+    grid.evaluate("grid => { grid.scrollTop = 30000; }")
+    expect(page.locator('[aria-rowindex="840"]')).to_be_visible()
+    active = grid.get_attribute("aria-activedescendant")
+    expect(page.locator(f"#{active}")).to_have_count(1)  # the active row is always in the page
+    assert page.evaluate(count) <= NODES_LIMIT
+    counters = page.locator(".counter")
+    assert [counters.nth(i).inner_text()[-3:] for i in range(4)] == ["500"] * 4  # one store: counters, tabs and list agree
+
+
+@pytest.mark.parametrize("cursor", [0, 3])
+def test_row_under_the_cursor_keeps_its_place(operator: Operator, cursor: int) -> None:
+    page = operator()
+    page.evaluate(MANY, 40)
+    rows = page.locator(".grid-row[data-id]")
+    expect(rows.first).to_be_visible()
+    page.keyboard.press("Home")
+    for _ in range(cursor):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
+    active = page.locator(".grid-row[aria-selected=true]")
+    before = active.bounding_box()
+    name = active.get_attribute("id")
+    new: dict[str, Any] = {
+        "type": "incident",
+        "version": 1,
+        "state": "raised",
+        "kind": "sos",
+        "severity": "critical",
+        "flags": [],
+        "cries": 1,
+        "risks": [],
+    }
+    for i in range(3):
+        page.evaluate(ONE, {**new, "id": f"A{i}", "opened_at": "2026-01-01T00:00:00Z", "due": {"name": "acknowledge", "at": "2020-01-01T00:00:00Z"}})
+    expect(page.locator(".above")).to_contain_text("3")
+    assert (active.get_attribute("id"), active.bounding_box()) == (name, before)
+    page.keyboard.press("Home")
+    expect(page.locator("#row-A0")).to_be_in_viewport()
+    expect(page.locator(".above")).to_have_count(0)
+
+
+def test_reduced_motion(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(1))
+    moving = "row => getComputedStyle(row).animationName"
+    page = operator()
+    assert page.locator(f"#row-{incident.id}").evaluate(moving) == "pulse"
+    still = operator("周敏", reduced_motion="reduce")
+    assert still.locator(f"#row-{incident.id}").evaluate(moving) == "none"
+
+
+def test_masked_until_taken_and_lines_in_the_bar(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(1))
+    page = operator()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator(".incident")).to_be_focused()
+    expect(page.locator(".person .name")).to_have_text(re.compile(r"^.\*\*$"))
+    person = served.house.register.persons[str(incident.person)]
+    assert person.name not in page.content()
+    assert person.phones[0][3:] not in page.content()
+    page.keyboard.press("a")
+    expect(page.locator(".person .name")).to_have_text(person.name)
+    served.call(served.house.change_line, "corridor", "lost", "port_closed")
+    expect(page.locator(".line", has_text="corridor")).to_have_class(re.compile("lost"))
