@@ -34,6 +34,7 @@ log = structlog.get_logger("pipeline")
 BATCH_LIMIT = 1000  # events in one transaction: 6 ms of writing (performance page), so the next batch never waits long
 CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
 CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
+LINGER_S = 0.02  # a channel's report may wait so long for a batch to travel with: it spares a commit per order, and nobody sees 20 ms
 TICK_S = 1.0  # the timer looks at the clocks at least this often
 STORE_RETRY_S = 1.0  # while the store is down, deadlines and reports try again after this
 CLOSED_KEPT = timedelta(minutes=15)  # closed incidents stay in memory, so that consoles see them go (console design, 6)
@@ -61,6 +62,7 @@ class Pipeline:
         self.beat = monotonic()
         self._urgent: deque[Item] = deque()
         self._routine: deque[Item] = deque()
+        self._reports: list[Item] = []
         self._wake = asyncio.Event()
         self._finishing = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -69,6 +71,7 @@ class Pipeline:
         self._watchers: list[Callable[[Changes], None]] = []
         self._unsaved: dict[str, Seen] = {}
         self._saved_at = monotonic()
+        self._reports_due = 0.0
         self._offset = utc_now() - timedelta(seconds=monotonic())
         self._leaving: deque[tuple[datetime, str]] = deque()
 
@@ -101,8 +104,11 @@ class Pipeline:
         await answer
 
     def delivered(self, key: Key, failed: str | None) -> None:
-        """A channel's report (see Outbox)."""
-        self._put(Delivered(key, failed, self))
+        """A channel's report (see Outbox). It travels with the next batch, or after LINGER_S in one of its own."""
+        if not self._reports:
+            self._reports_due = monotonic() + LINGER_S
+            self._wake.set()
+        self._reports.append(Delivered(key, failed, self))
 
     def still_pending(self, incident: str, key: Key) -> Leg | None:
         """The leg, while exactly this sending of it is still wanted."""
@@ -163,6 +169,9 @@ class Pipeline:
         for lane in (self._urgent, self._routine):
             while lane and len(items) < BATCH_LIMIT:
                 items.append(lane.popleft())
+        if self._reports and (items or self._finishing or monotonic() >= self._reports_due):
+            items += self._reports
+            self._reports = []
         return items
 
     async def _sleep(self) -> None:
@@ -170,6 +179,8 @@ class Pipeline:
         wait = TICK_S
         if self._timers:
             wait = min(wait, max(0.0, (self._timers[0][0] - utc_now()).total_seconds()))
+        if self._reports:
+            wait = min(wait, max(0.0, self._reports_due - monotonic()))
         timer = asyncio.get_running_loop().call_later(wait, self._wake.set)
         try:
             await self._wake.wait()
