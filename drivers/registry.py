@@ -111,11 +111,17 @@ def _hep() -> Driver:
             problems.append(f"options.auth_key_file: {options.auth_key_file} is not there; write the key into it")
         return problems
 
+    def codec(options: HepOptions, calls: CallsConfig) -> HepCodec:
+        if options.auth_key_file:
+            key = Path(options.auth_key_file).read_text("utf-8").partition("\n")[0].strip()
+            options = msgspec.structs.replace(options, auth_key=key)
+        return HepCodec(options, calls)
+
     return Driver(
         Transport.DATAGRAM,
         HepOptions,
-        HepCodec,
-        line=lambda config, options, calls, restore: DatagramLine(config, HepCodec(options, calls), lambda: restore),
+        codec,
+        line=lambda config, options, calls, restore: DatagramLine(config, codec(options, calls), lambda: restore),
         check=check,
     )
 

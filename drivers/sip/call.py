@@ -15,6 +15,7 @@ from gateway.event import Kind
 MAX_LEGS = 32
 MAX_FORKS = 64
 MAX_BRANCHES = 16
+MAX_TAGS = 16
 
 
 class State(StrEnum):

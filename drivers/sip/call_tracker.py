@@ -4,10 +4,9 @@ Source: sip-call-state, sections 2 to 4. `now` is any clock that runs evenly (mo
 all timers count in it. `at` is when the message was captured, aware UTC, or None when nobody knows better than the time of arrival.
 """
 
-import heapq
-import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -19,6 +18,7 @@ from drivers.sip.call import (
     MAX_BRANCHES,
     MAX_FORKS,
     MAX_LEGS,
+    MAX_TAGS,
     Action,
     Call,
     CallRecord,
@@ -27,10 +27,12 @@ from drivers.sip.call import (
     State,
     Timer,
     call_key,
-    leg_record,
     restored_call,
 )
-from drivers.sip.caller import Caller, Trust, identify
+from drivers.sip.call_joins import Joins
+from drivers.sip.call_news import News
+from drivers.sip.call_table import CallTable, NoRoom
+from drivers.sip.caller import MAX_NAME, Caller, Trust, identify
 from drivers.sip.message import Message, NameAddr, Uri, parse_params
 from drivers.sip.number import NumberPlan
 from gateway.event import Kind
@@ -41,16 +43,17 @@ AUTH_S = 32.0  # 64 × T1: a caller who will try again with a password does so w
 REDIRECT_S = 5.0
 CANCEL_S = 32.0  # RFC 3261, 9.1
 CROSSED_S = 1.0  # an answer that lasted less, after a CANCEL, was none
-FINAL_S = 40.0  # stragglers of a final call: retransmissions end after 32 s
-MAX_TAGS = 16
-MAX_JOINS = 32
+MIN_SESSION_S = 90.0  # RFC 4028, 4
+MAX_DESTINATIONS = 8  # hops of one leg that we are shown
+MAX_IDENTIFIER = 512  # Call-IDs and tags in use are below 128; longer ones would only fill the table
 MAX_LEARNED = 1024  # exchanges seen ringing agents; a district has a handful
 
-_B2B_SUFFIX = re.compile(r"[-_.]?b2b[-_.]?\d+$")
 _REASON = {486: "busy", 600: "busy", 408: "no_answer", 480: "no_answer", 603: "declined", 401: "auth", 407: "auth", 403: "auth"}
 _NOT_FOUND = (404, 410, 484, 604)
 _RETRY = (401, 407, 422, 494)  # the caller is asked to send the INVITE again: CSeq + 1
-_CALL_METHODS = frozenset({"INVITE", "CANCEL", "BYE", "UPDATE", "REFER", "NOTIFY"})
+_SECONDS = {Timer.AUTH: AUTH_S, Timer.REDIRECT: REDIRECT_S, Timer.CANCEL: CANCEL_S, Timer.HOLD: CROSSED_S}
+_SILENCE = {Timer.RESTART: "not_confirmed_after_restart", Timer.TRANSFER: "transfer_not_seen"}
+_METHODS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY"})
 
 
 class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +76,16 @@ class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_calls_per_source: int = 10_000
 
 
-class NoRoom(Exception):
-    """A new call was not taken. `reason`: table_full or too_many_calls; calls in progress are never given up for new ones."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One captured message on its way through the tracker, with what is news of it."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    message: Message
+    source: Address
+    destination: Address
+    now: float
+    correlation: str
+    news: News
 
 
 class CallTracker:
@@ -88,47 +95,42 @@ class CallTracker:
         self._plan = plan
         self._trust = trust
         self._options = options
-        self._legs: dict[tuple[str, str], Leg] = {}
-        self._calls: dict[str, Call] = {}
-        self._finals: OrderedDict[str, None] = OrderedDict()
-        self._live_from: Counter[str] = Counter()
-        self._joins: dict[tuple[str, str], dict[str, Leg]] = {}
+        self._table = CallTable(options.max_calls, options.max_calls_per_source)
+        self._joins = Joins(options.hint_headers)
         self._transfers: dict[str, Call] = {}
         self._agent_leg_exchanges: OrderedDict[str, None] = OrderedDict()
-        self._timers: list[tuple[float, int, Call]] = []
-        self._timer_count = 0
 
     def __len__(self) -> int:
         """Calls in progress."""
-        return len(self._calls) - len(self._finals)
+        return len(self._table)
 
     def deadline(self) -> float | None:
-        """When the earliest timer ends; never later than that, sometimes earlier (a call has meanwhile moved on)."""
-        return self._timers[0][0] if self._timers else None
+        return self._table.deadline()
 
     def restore(self, records: Iterable[Mapping[str, object]], now: float) -> int:
         """Take up live calls again: `records` are the details of each one's last event. How many could be read is returned.
 
         The next message of a call confirms it; else it ends as inferred after the restart guard.
         """
+        options = self._options
         taken = 0
         for record in records:
             try:
                 call = restored_call(msgspec.convert(record, CallRecord))
             except (msgspec.ValidationError, ValueError):
                 continue
-            if call.is_final or call.key in self._calls:
+            if call.is_final or call.key in self._table:
                 continue
-            self._keep(call, call.legs[0].source[0])
+            self._table.keep(call, call.legs[0].source[0])
             for leg in call.legs:
-                self._legs[(leg.call_id, leg.from_tag)] = leg
+                self._table.keep_leg(leg)
                 if leg.role in (Role.CALLER, Role.RELAY):
                     for destination in leg.destinations:
-                        self._offer_joins(leg, destination[0], "", ())
+                        self._joins.offer(leg, destination[0])
                 if leg.role is Role.AGENT:
                     self._learn(leg.source[0])
-            guard = self._options.restart_talk_guard_s if call.state is State.ANSWERED else self._options.restart_guard_s
-            self._wait(call, Timer.RESTART, now + guard)
+            guard = options.restart_talk_guard_s if call.state is State.ANSWERED else options.restart_guard_s
+            self._table.wait(call, Timer.RESTART, now + guard)
             taken += 1
         return taken
 
@@ -136,108 +138,94 @@ class CallTracker:
         self, message: Message, source: Address, destination: Address, now: float, at: datetime | None = None, raw: bytes = b"", correlation: str = ""
     ) -> list[Signal]:
         """One captured message. Raises NoRoom when it offers a call there is no room for."""
-        method = message.cseq_method
-        if method not in _CALL_METHODS and method not in ("ACK", "PRACK", "INFO"):
+        if message.cseq_method not in _METHODS:
             return []
-        leg = self._legs.get((message.call_id, message.from_tag))
-        by_callee = False
-        if leg is None and message.to_tag:
-            leg = self._legs.get((message.call_id, message.to_tag))
-            by_callee = leg is not None
-        news = _News(at, raw)
+        if max(len(message.call_id), len(message.from_tag), len(message.to_tag), len(message.branch)) > MAX_IDENTIFIER:
+            raise NoRoom("too_long")
+        news = News(self._options.agents, at, raw)
+        heard = Heard(message, source, destination, now, correlation, news)
+        leg, by_callee = self._table.find(message)
         if leg is not None and leg.call.timer is Timer.RESTART:
             self._confirm(leg.call, now)
         if message.is_request:
-            self._request(news, message, leg, by_callee, source, destination, now, correlation)
-        elif method == "INVITE":
-            self._invite_response(news, message, leg, by_callee, source, destination, now)
-        elif method == "UPDATE" and leg is not None and 200 <= message.code < 300:
-            self._refresh(leg.call, message, now)
+            self._request(heard, leg, by_callee)
+        elif message.cseq_method == "INVITE":
+            self._invite_response(heard, leg, by_callee)
+        elif message.cseq_method == "UPDATE" and leg is not None and message.code // 100 == 2:
+            self._refresh(leg.call, heard)
         return news.signals
 
     def handle_deadline(self, now: float) -> list[Signal]:
         """Timers that ended by now: calls nobody ended for us are ended as inferred."""
-        news = _News(None, b"")
-        while self._timers and self._timers[0][0] <= now:
-            scheduled, _, call = heapq.heappop(self._timers)
-            if scheduled != call.scheduled:
-                continue  # moved to an earlier time since
-            call.scheduled = float("inf")
-            if self._calls.get(call.key) is not call:
-                continue
-            if call.deadline > now:
-                self._schedule(call)
-            else:
-                self._expire(news, call, now)
+        news = News(self._options.agents)
+        for call in self._table.due(now):
+            self._expire(news, call, now)
         return news.signals
 
     # ---- requests
 
-    def _request(
-        self, news: "_News", message: Message, leg: Leg | None, by_callee: bool, source: Address, destination: Address, now: float, correlation: str
-    ) -> None:
-        method = message.method
+    def _request(self, heard: Heard, leg: Leg | None, by_callee: bool) -> None:
+        method = heard.message.method
         if method == "INVITE":
-            if message.to_tag:
+            if heard.message.to_tag:
                 if leg is not None:
-                    self._refresh(leg.call, message, now)
+                    self._refresh(leg.call, heard)
             elif leg is None:
-                self._new_leg(news, message, source, destination, now, correlation)
+                self._new_leg(heard)
             elif not by_callee:
-                self._copy_or_retry(news, message, leg, source, destination, now, correlation)
-        elif leg is None:
+                self._copy_or_retry(heard, leg)
+        elif leg is None or leg.call.is_final:
             return
         elif method == "CANCEL":
-            self._cancel(leg, message, source, now)
+            self._cancel(heard, leg)
         elif method == "BYE":
-            self._bye(news, leg, message, by_callee, now)
+            self._bye(heard, leg, by_callee)
         elif method == "REFER":
-            self._refer(leg, message, now)
+            self._refer(heard, leg)
         elif method == "NOTIFY":
-            self._refer_progress(news, leg, message, now)
+            self._refer_progress(heard, leg)
 
-    def _new_leg(
-        self, news: "_News", message: Message, source: Address, destination: Address, now: float, correlation: str, attempt: int = 0
-    ) -> None:
+    def _new_leg(self, heard: Heard, attempt: int = 0) -> None:
+        """An INVITE that opens a dialog: part of a transfer, a leg of a known call, a call of its own, or nothing of ours."""
+        message = heard.message
         user = Uri(message.uri).user
-        if message.header("replaces") and self._replace(message, user, source, destination, now):
+        if message.header("replaces") and self._replace(heard, user):
             return
         if message.header("referred-by"):
             transferred = self._transfers.get(user)
-            if transferred is not None and transferred.transfer_until > now and not transferred.is_final:
-                self._add_leg(transferred, transferred.transfer_role, message, user, source, destination, now)
+            if transferred is not None and transferred.transfer_until > heard.now and not transferred.is_final:
+                self._add_leg(transferred, transferred.transfer_role, heard, user)
                 return
         called, hotline = self._called(message, user)
-        caller = self._identify(message, source)
-        hints = self._hints(message, correlation)
-        joined = self._join(source, caller.number, hints, user, hotline is not None, message.call_id)
-        if joined is not None:
-            role = Role.RELAY if hotline is not None else Role.AGENT
-            leg = self._add_leg(joined.call, role, message, user, source, destination, now)
-            if leg is not None and role is Role.RELAY:
-                self._offer_joins(leg, destination[0], correlation, hints)
-            if leg is not None and role is Role.AGENT:
-                self._agent_leg_seen(leg, now)
-            return
-        if hotline is None:
-            return
-        self._admit(source[0])
-        call = Call(call_key(message.call_id, message.from_tag, attempt), caller, called, hotline)
-        self._keep(call, source[0])
-        first = self._add_leg(call, Role.CALLER, message, user, source, destination, now)
-        assert first is not None
-        self._offer_joins(first, destination[0], correlation, hints)
-        self._wait(call, Timer.RING, now + self._options.ring_guard_s)
-        self._announce(news, call, Kind.CALL_OFFERED, "INVITE", "")
+        caller = self._identify(message, heard.source)
+        hints = self._joins.hints(message, heard.correlation)
+        joined = self._joins.find(heard.source, caller.number, hints, user, hotline is not None, message.call_id)
+        if joined is not None and hotline is None:
+            leg = self._add_leg(joined.call, Role.AGENT, heard, user)
+            if leg is not None:
+                self._agent_leg_seen(leg, heard.now)
+        elif joined is not None:
+            leg = self._add_leg(joined.call, Role.RELAY, heard, user)
+            if leg is not None:
+                self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
+        elif hotline is not None:
+            self._table.admit(heard.source[0])
+            call = Call(call_key(message.call_id, message.from_tag, attempt), caller, called[:MAX_NAME], hotline)
+            self._table.keep(call, heard.source[0])
+            leg = self._add_leg(call, Role.CALLER, heard, user)
+            assert leg is not None
+            self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
+            heard.news.tell(call, Kind.CALL_OFFERED, "INVITE")
 
-    def _copy_or_retry(self, news: "_News", message: Message, leg: Leg, source: Address, destination: Address, now: float, correlation: str) -> None:
+    def _copy_or_retry(self, heard: Heard, leg: Leg) -> None:
         """An INVITE of a known leg: sent again, sent on by a proxy, sent anew with a password, or tried anew after a refusal."""
-        call = leg.call
+        message, call = heard.message, leg.call
         branch = message.branch
         if call.is_final:
-            if message.cseq > leg.cseq and leg.role is Role.CALLER and leg.source[0] == source[0] and call.state is not State.ENDED:
+            anew = message.cseq > leg.cseq and heard.source[0] == leg.source[0]
+            if anew and leg.role is Role.CALLER and call.state is not State.ENDED:
                 self._forget(call)
-                self._new_leg(news, message, source, destination, now, correlation, message.cseq)
+                self._new_leg(heard, attempt=message.cseq)
             return
         if branch in leg.branches or branch in leg.forks:
             return
@@ -246,225 +234,212 @@ class CallTracker:
             for known in leg.branches:
                 leg.forks.setdefault(known, leg.user)
             leg.branches = {branch}
-            leg.vias, leg.source = vias, source
-        elif vias == leg.vias and source[0] == leg.source[0] and message.cseq > leg.cseq:
+            leg.vias, leg.source = vias, heard.source
+        elif vias == leg.vias and heard.source[0] == leg.source[0] and message.cseq > leg.cseq:
             if len(leg.branches) < MAX_BRANCHES:
                 leg.branches.add(branch)
             leg.cseq = message.cseq
             if call.timer in (Timer.AUTH, Timer.REDIRECT):
-                self._wait(call, Timer.RING, now + self._options.ring_guard_s)
+                self._wait(call, Timer.RING, heard.now)
         elif len(leg.forks) < MAX_FORKS:
-            leg.forks[branch] = Uri(message.uri).user
-        if destination not in leg.destinations and len(leg.destinations) < 8:
-            leg.destinations.append(destination)
+            leg.forks[branch] = Uri(message.uri).user[:MAX_NAME]
+        if heard.destination not in leg.destinations and len(leg.destinations) < MAX_DESTINATIONS:
+            leg.destinations.append(heard.destination)
             if leg.role in (Role.CALLER, Role.RELAY):
-                self._offer_joins(leg, destination[0], correlation, ())
+                self._joins.offer(leg, heard.destination[0], heard.correlation)
 
-    def _cancel(self, leg: Leg, message: Message, source: Address, now: float) -> None:
+    def _cancel(self, heard: Heard, leg: Leg) -> None:
         """Only the caller's own CANCEL abandons; a proxy or exchange cancels every phone that did not win."""
-        call = leg.call
-        if leg.role is not Role.CALLER or call.state not in (State.OFFERED, State.RINGING):
+        call, branch = leg.call, heard.message.branch
+        if leg.role is not Role.CALLER or call.state is State.ANSWERED or branch in leg.forks:
             return
-        branch = message.branch
-        near = branch in leg.branches if branch in leg.branches or branch in leg.forks else source[0] == leg.source[0]
-        if near:
+        if branch in leg.branches or heard.source[0] == leg.source[0]:
             leg.cancelled = True
             call.by = "caller"
-            call.cause = _q850(message) or call.cause
-            self._wait(call, Timer.CANCEL, now + CANCEL_S)
+            call.cause = _q850(heard.message) or call.cause
+            self._wait(call, Timer.CANCEL, heard.now)
 
-    def _bye(self, news: "_News", leg: Leg, message: Message, by_callee: bool, now: float) -> None:
-        call = leg.call
-        if call.is_final:
-            return
+    def _bye(self, heard: Heard, leg: Leg, by_callee: bool) -> None:
+        """The call ends with the last dialog that carries the caller; an agent's leg ends alone."""
+        message, call = heard.message, leg.call
         leg.confirmed.discard(message.from_tag if by_callee else message.to_tag)
         call.cause = _q850(message) or call.cause
-        if leg.role is Role.RELAY:
-            return
-        if leg.role is Role.AGENT:
-            if by_callee and leg is call.answer_leg:
-                call.by = "agent"
-            return
-        if any(other.confirmed for other in call.legs if other.role in CARRIERS) or call.carried:
+        if leg.role is Role.AGENT and by_callee and leg is call.answer_leg:
+            call.by = "agent"
+        if leg.role not in CARRIERS or call.carried or any(other.confirmed for other in call.legs if other.role in CARRIERS):
             return
         if leg.role is Role.CALLER and call.by is None:
             call.by = "agent" if by_callee else "caller"
-        if call.transfer_until > now and call.transfer_role is Role.TRANSFER:
-            self._wait(call, Timer.TRANSFER, call.transfer_until)
-            return
-        if call.state is State.ANSWERED:
+        if call.transfer_until > heard.now and call.transfer_role is Role.TRANSFER:
+            self._table.wait(call, Timer.TRANSFER, call.transfer_until)
+        elif call.state is State.ANSWERED:
             crossed = call.timer is Timer.HOLD
-            self._act(news, call, Action.ABANDON if crossed else Action.END, "BYE", now)
+            self._act(heard.news, call, Action.ABANDON if crossed else Action.END, "BYE", heard.now)
         elif not by_callee:  # hung up while waiting; if an answer was lost on the way to us, calling back does no harm
-            self._act(news, call, Action.ABANDON, "BYE", now, inferred=not call.queued)
+            self._act(heard.news, call, Action.ABANDON, "BYE", heard.now, inferred=not call.queued)
         elif call.queued:
             call.reason = "no_answer"
-            self._act(news, call, Action.MISS, "BYE", now)
+            self._act(heard.news, call, Action.MISS, "BYE", heard.now)
         else:
             call.reason = "answer_not_seen"
-            self._act(news, call, Action.END, "BYE", now, inferred=True)
+            self._act(heard.news, call, Action.END, "BYE", heard.now, inferred=True)
 
-    def _refer(self, leg: Leg, message: Message, now: float) -> None:
+    def _refer(self, heard: Heard, leg: Leg) -> None:
         """Blind transfer: the INVITE that follows, to this target, continues the call."""
         call = leg.call
-        if call.state is not State.ANSWERED or not message.header("refer-to"):
+        target = heard.message.header("refer-to")
+        if call.state is not State.ANSWERED or not target:
             return
         self._transfers.pop(call.transfer_target, None)
-        call.transfer_target = NameAddr(message.header("refer-to")).user
-        call.transfer_until = now + self._options.ring_guard_s
+        call.transfer_target = NameAddr(target).user[:MAX_NAME]
+        call.transfer_until = heard.now + self._options.ring_guard_s
         call.transfer_role = Role.TRANSFER if leg.role in CARRIERS else Role.AGENT
         if call.transfer_target:
             self._transfers[call.transfer_target] = call
 
-    def _refer_progress(self, news: "_News", leg: Leg, message: Message, now: float) -> None:
+    def _refer_progress(self, heard: Heard, leg: Leg) -> None:
         """NOTIFY of a REFER carries the start line of the new leg's answer (message/sipfrag, RFC 3515)."""
-        call = leg.call
-        if call.transfer_until <= now or call.is_final or message.body[:8].upper() != b"SIP/2.0 ":
+        call, body = leg.call, heard.message.body
+        if call.transfer_until <= heard.now or body[:8].upper() != b"SIP/2.0 ":
             return
-        code = message.body[8:9]
-        if code == b"2":
+        if body[8:9] == b"2":
             call.carried = call.transfer_role is Role.TRANSFER and not any(other.role is Role.TRANSFER for other in call.legs)
-            self._transferred(news, call, call.transfer_target or None, "NOTIFY", message.call_id, now)
-        elif code in b"3456" and code:
+            self._transferred(heard, call, call.transfer_target or None, "NOTIFY", heard.message.to_tag)
+        elif body[8:9] in (b"3", b"4", b"5", b"6"):
             call.transfer_until = 0.0
 
-    def _replace(self, message: Message, user: str, source: Address, destination: Address, now: float) -> bool:
+    def _replace(self, heard: Heard, user: str) -> bool:
         """INVITE with Replaces (RFC 3891): attended transfer or pickup. False when the named dialog is not ours."""
-        call_id, _, rest = message.header("replaces").partition(";")
+        call_id, _, rest = heard.message.header("replaces").partition(";")
         params = parse_params(rest)
         for tag in (params.get("from-tag", ""), params.get("to-tag", "")):
-            replaced = self._legs.get((call_id.strip(), tag))
+            replaced = self._table.leg(call_id.strip(), tag)
             if replaced is not None and not replaced.call.is_final:
                 role = Role.TRANSFER if replaced.role in CARRIERS else Role.AGENT
-                from_user = message.from_.user
-                agent = user if self._plan.e164(from_user) == replaced.call.caller.e164 and replaced.call.caller.e164 else from_user
-                self._add_leg(replaced.call, role, message, agent, source, destination, now)
+                known, sender = replaced.call.caller.e164, heard.message.from_.user
+                from_caller = known is not None and self._plan.e164(sender) == known
+                self._add_leg(replaced.call, role, heard, user if from_caller else sender)
                 return True
         return False
 
     # ---- responses to INVITE
 
-    def _invite_response(
-        self, news: "_News", message: Message, leg: Leg | None, by_callee: bool, source: Address, destination: Address, now: float
-    ) -> None:
-        code = message.code
+    def _invite_response(self, heard: Heard, leg: Leg | None, by_callee: bool) -> None:
+        code = heard.message.code
         if leg is None:
-            if 200 <= code < 300:
-                self._answer_without_invite(news, message, source, destination, now)
+            if code // 100 == 2:
+                self._answer_without_invite(heard)
+        elif leg.call.is_final or heard.message.cseq < leg.cseq:
             return
-        call = leg.call
-        if call.is_final or message.cseq < leg.cseq:
-            return
-        if by_callee:  # the answer to a re-INVITE that the other side sent
-            if 200 <= code < 300:
-                self._refresh(call, message, now)
-            return
-        if code < 200:
-            self._provisional(news, call, code, now)
+        elif by_callee:  # the answer to a re-INVITE that the other side sent
+            if code // 100 == 2:
+                self._refresh(leg.call, heard)
+        elif code < 200:
+            self._provisional(heard, leg.call)
         elif code < 300:
-            self._success(news, message, leg, source, now)
-        elif leg.role is Role.CALLER and self._is_near(message, leg, destination):
-            self._refusal(news, call, leg, code, message, now)
+            self._success(heard, leg)
+        elif leg.role is Role.CALLER and self._is_near(heard, leg):
+            self._refusal(heard, leg)
 
-    def _provisional(self, news: "_News", call: Call, code: int, now: float) -> None:
+    def _provisional(self, heard: Heard, call: Call) -> None:
+        code = heard.message.code
         if call.state is State.ANSWERED or code == 100:
             return
         if call.timer is Timer.RING:
-            self._wait(call, Timer.RING, now + self._options.ring_guard_s)
+            self._wait(call, Timer.RING, heard.now)
         if code == 182:
             call.waiting = True
         elif code == 180 or (code == 183 and self._options.ring_on_183):
-            self._act(news, call, Action.RING, str(code), now)
+            self._act(heard.news, call, Action.RING, str(code), heard.now)
 
-    def _success(self, news: "_News", message: Message, leg: Leg, source: Address, now: float) -> None:
-        call = leg.call
-        tag = message.to_tag
+    def _success(self, heard: Heard, leg: Leg) -> None:
+        call, tag = leg.call, heard.message.to_tag
         if tag in leg.confirmed:  # a copy, or a session refreshed
-            self._refresh(call, message, now)
+            self._refresh(call, heard)
             return
         if len(leg.confirmed) < MAX_TAGS:
             leg.confirmed.add(tag)
-        session = message.header("session-expires").partition(";")[0].strip()
-        if session.isascii() and session.isdigit() and len(session) < 9 and leg.role in CARRIERS:
-            call.session_s = float(session)
+        if leg.role in CARRIERS:
+            call.session_s = _session_s(heard.message) or call.session_s
         if leg.role in (Role.CALLER, Role.RELAY):
             if call.state is State.ANSWERED:
                 return
-            if self._waits_for_agent_leg(call, leg):
-                if not call.queued:
-                    call.queued = True
-                    self._wait(call, Timer.QUEUE, now + self._options.queue_guard_s)
-                return
-            self._answered(news, call, leg, self._who_answered(message, leg, source), tag, now)
-            return
-        agent = self._who_answered(message, leg, source)
-        if call.state is not State.ANSWERED:
+            if not self._waits_for_agent_leg(call, leg):
+                self._answered(heard, leg)
+            elif not call.queued:
+                call.queued = True
+                self._wait(call, Timer.QUEUE, heard.now)
+        elif call.state is not State.ANSWERED:
             call.agent_heard = True
-            self._answered(news, call, leg, agent, tag, now)
+            self._answered(heard, leg)
         elif leg is not call.answer_leg and not leg.rival:
             call.agent_heard = True
             call.answer_leg = leg
-            self._transferred(news, call, agent, "200", tag, now)
+            self._transferred(heard, call, self._who_answered(heard, leg), "200", tag)
 
-    def _answered(self, news: "_News", call: Call, leg: Leg, agent: str | None, tag: str, now: float) -> None:
-        call.agent = agent
+    def _answered(self, heard: Heard, leg: Leg) -> None:
+        call = leg.call
+        call.agent = self._who_answered(heard, leg)
         call.answer_leg = leg
         call.queued = False
         for other in call.legs:
             other.rival = other is not leg
         if call.legs[0].cancelled:
             call.apply(Action.ANSWER)
-            self._wait(call, Timer.HOLD, now + CROSSED_S)  # told when it has lasted
+            self._wait(call, Timer.HOLD, heard.now)  # told when it has lasted
             return
         call.by = None
-        self._act(news, call, Action.ANSWER, "200", now, suffix=tag)
+        self._act(heard.news, call, Action.ANSWER, "200", heard.now, suffix=heard.message.to_tag)
 
-    def _transferred(self, news: "_News", call: Call, agent: str | None, kind_raw: str, tag: str, now: float) -> None:
-        call.agent = agent
-        self._transfers.pop(call.transfer_target, None)
+    def _transferred(self, heard: Heard, call: Call, agent: str | None, kind_raw: str, tag: str) -> None:
+        call.agent = agent[:MAX_NAME] if agent else None
+        self._end_transfer(call)
         call.transfer_until = 0.0
         call.by = None
-        self._act(news, call, Action.TRANSFER, kind_raw, now, suffix=tag)
+        self._act(heard.news, call, Action.TRANSFER, kind_raw, heard.now, suffix=tag)
 
-    def _refusal(self, news: "_News", call: Call, leg: Leg, code: int, message: Message, now: float) -> None:
+    def _refusal(self, heard: Heard, leg: Leg) -> None:
+        """A final answer of 300 and above on its last hop to the caller."""
+        call, code = leg.call, heard.message.code
         if call.state is State.ANSWERED:
             if not leg.confirmed and code not in _RETRY:  # an agent took it just when the caller gave up
                 call.by, call.code = "caller", code
-                self._act(news, call, Action.ABANDON, str(code), now)
+                self._act(heard.news, call, Action.ABANDON, str(code), heard.now)
             return
         call.code = code
-        call.cause = _q850(message) or call.cause
+        call.cause = _q850(heard.message) or call.cause
         call.reason = _reason(code)
         if code in _RETRY:
-            self._wait(call, Timer.AUTH, now + AUTH_S)
+            self._wait(call, Timer.AUTH, heard.now)
         elif code < 400:
-            call.reason = "redirected"
-            self._wait(call, Timer.REDIRECT, now + REDIRECT_S)
+            self._wait(call, Timer.REDIRECT, heard.now)
         elif code == 487 or leg.cancelled:
             call.reason = None
             call.by = "caller"
-            self._act(news, call, Action.ABANDON, str(code), now)
+            self._act(heard.news, call, Action.ABANDON, str(code), heard.now)
         else:
-            self._act(news, call, Action.MISS, str(code), now)
+            self._act(heard.news, call, Action.MISS, str(code), heard.now)
 
-    def _answer_without_invite(self, news: "_News", message: Message, source: Address, destination: Address, now: float) -> None:
-        """We started late or lost the INVITE: the answer alone names caller, called and dialog."""
-        caller = self._identify(message, destination)
+    def _answer_without_invite(self, heard: Heard) -> None:
+        """We started late or lost the INVITE: the answer alone names caller, called and dialog. Its way is the INVITE's reversed."""
+        heard = replace(heard, source=heard.destination, destination=heard.source)
+        message = heard.message
+        caller = self._identify(message, heard.source)
         user = message.to.user
         hotline = self._plan.hotline(user)
-        joined = self._join(destination, caller.number, self._hints(message, ""), user, hotline is not None, message.call_id)
+        joined = self._joins.find(heard.source, caller.number, self._joins.hints(message, ""), user, hotline is not None, message.call_id)
         if joined is not None and hotline is None:
-            leg = self._add_leg(joined.call, Role.AGENT, message, user, destination, source, now)
+            leg = self._add_leg(joined.call, Role.AGENT, heard, user)
         elif hotline is not None and joined is None:
-            self._admit(destination[0])
-            call = Call(call_key(message.call_id, message.from_tag), caller, user, hotline)
-            self._keep(call, destination[0])
-            leg = self._add_leg(call, Role.CALLER, message, user, destination, source, now)
+            self._table.admit(heard.source[0])
+            call = Call(call_key(message.call_id, message.from_tag), caller, user[:MAX_NAME], hotline)
+            self._table.keep(call, heard.source[0])
+            leg = self._add_leg(call, Role.CALLER, heard, user)
         else:
             return
         if leg is not None:
-            news.inferred = True
-            self._success(news, message, leg, source, now)
+            heard.news.inferred = True
+            self._success(replace(heard, source=heard.destination, destination=heard.source), leg)
 
     # ---- what belongs together
 
@@ -481,89 +456,33 @@ class CallTracker:
         options = self._options
         return identify(message, self._trust.covers(peer[0]), self._plan, options.caller_headers, options.caller_from_contact)
 
-    def _hints(self, message: Message, correlation: str) -> tuple[str, ...]:
-        """What two legs of one call may have in common beside the caller: configured headers, icid-value, each other's Call-ID."""
-        hints = [f"{name}:{message.header(name).partition(';')[0]}" for name in self._options.hint_headers if message.headers.get(name)]
-        charging = message.header("p-charging-vector")
-        if charging:
-            icid = parse_params(charging).get("icid-value")
-            if icid:
-                hints.append(f"icid:{icid}")
-        if correlation and correlation != message.call_id:
-            hints += [f"call:{correlation}", f"correlation:{correlation}"]
-        plain = _B2B_SUFFIX.sub("", message.call_id)
-        if plain != message.call_id:
-            hints.append(f"call:{plain}")
-        return tuple(hints)
-
-    def _offer_joins(self, leg: Leg, host: str, correlation: str, hints: tuple[str, ...]) -> None:
-        """Legs of this call may start from this host: remember by what they will be known."""
-        call = leg.call
-        keys = [f"call:{leg.call_id}", *hints]
-        if call.caller.number:
-            keys.append(f"number:{call.caller.number}")
-        if correlation and correlation != leg.call_id:
-            keys.append(f"correlation:{correlation}")
-        for key in keys:
-            if len(call.joins) >= MAX_JOINS:
-                return
-            call.joins.append((host, key))
-            self._joins.setdefault((host, key), {})[call.key] = leg
-
-    def _join(self, source: Address, number: str | None, hints: tuple[str, ...], user: str, to_hotline: bool, call_id: str) -> Leg | None:
-        """The leg this new INVITE continues: it comes from where that one went, with the same caller or a common hint."""
-        for hint in hints:
-            hinted = [leg for leg in self._joins.get((source[0], hint), {}).values() if leg.call_id != call_id]
-            if hinted:
-                return hinted[-1]
-        if number is None:
-            return None
-        # A second call of the same person from the same place is a second cry: it must not vanish in the first.
-        found = [leg for leg in self._joins.get((source[0], f"number:{number}"), {}).values() if leg.source != source]
-        if to_hotline:
-            found = [leg for leg in found if source in leg.destinations]
-        same = [leg for leg in found if leg.user == user]
-        best = same or found
-        return best[-1] if best else None
-
-    def _add_leg(self, call: Call, role: Role, message: Message, user: str, source: Address, destination: Address, now: float) -> Leg | None:
+    def _add_leg(self, call: Call, role: Role, heard: Heard, user: str) -> Leg | None:
+        """None when the call has more legs than anybody rings."""
         if len(call.legs) >= MAX_LEGS:
             return None
-        leg = Leg(call, role, message.call_id, message.from_tag, source, destination)
-        leg.user = user
+        message = heard.message
+        leg = Leg(call, role, message.call_id, message.from_tag, heard.source, heard.destination)
+        leg.user = user[:MAX_NAME]
         leg.cseq = message.cseq
         leg.vias = message.via_count
         leg.branches.add(message.branch)
         call.legs.append(leg)
-        self._legs[(leg.call_id, leg.from_tag)] = leg
+        self._table.keep_leg(leg)
         if call.timer is Timer.RING:
-            self._wait(call, Timer.RING, now + self._options.ring_guard_s)
+            self._wait(call, Timer.RING, heard.now)
         return leg
 
     def _agent_leg_seen(self, leg: Leg, now: float) -> None:
         """This exchange rings agents with calls of its own: from now on its answer to the caller is a queue's, not an agent's."""
         call = leg.call
-        mode = self._mode(leg.source[0])
-        if mode == "any":
+        if self._mode(leg.source[0]) == "any":
             return
         self._learn(leg.source[0])
         if call.state is State.ANSWERED and not call.agent_heard and not call.restored and call.apply(Action.REOPEN):
             call.agent = None
             call.answer_leg = None
             call.queued = True
-            self._wait(call, Timer.QUEUE, now + self._options.queue_guard_s)
-
-    def _mode(self, host: str) -> str:
-        return self._options.answer_on_for.get(host, self._options.answer_on)
-
-    def _waits_for_agent_leg(self, call: Call, leg: Leg) -> bool:
-        for host, _ in leg.destinations:
-            mode = self._mode(host)
-            if mode == "agent_leg":
-                return True
-            if mode == "auto" and not call.restored and host in self._agent_leg_exchanges:
-                return True
-        return call.has_agent_leg and all(self._mode(host) != "any" for host, _ in leg.destinations)
+            self._wait(call, Timer.QUEUE, now)
 
     def _learn(self, host: str) -> None:
         self._agent_leg_exchanges[host] = None
@@ -571,18 +490,30 @@ class CallTracker:
         if len(self._agent_leg_exchanges) > MAX_LEARNED:
             self._agent_leg_exchanges.popitem(last=False)
 
-    def _is_near(self, message: Message, leg: Leg, destination: Address) -> bool:
+    def _mode(self, host: str) -> str:
+        return self._options.answer_on_for.get(host, self._options.answer_on)
+
+    def _waits_for_agent_leg(self, call: Call, leg: Leg) -> bool:
+        """Is a 200 to the caller's leg only the queue's?"""
+        modes = {host: self._mode(host) for host, _ in leg.destinations}
+        if "agent_leg" in modes.values():
+            return True
+        if not call.restored and any(mode == "auto" and host in self._agent_leg_exchanges for host, mode in modes.items()):
+            return True
+        return call.has_agent_leg and "any" not in modes.values()
+
+    def _is_near(self, heard: Heard, leg: Leg) -> bool:
         """Is this response on its last hop to the caller? By branch, else by how many Vias are left, else by address."""
-        branch = message.branch
+        branch = heard.message.branch
         if branch in leg.branches:
             return True
         if branch in leg.forks:
             return False
-        return message.via_count <= leg.vias if branch else destination[0] == leg.source[0]
+        return heard.message.via_count <= leg.vias if branch else heard.destination[0] == leg.source[0]
 
-    def _who_answered(self, message: Message, leg: Leg, source: Address) -> str | None:
+    def _who_answered(self, heard: Heard, leg: Leg) -> str | None:
         """Extension or number of who took the call (sip-call-state, section 4), else the address that answered."""
-        agents = self._options.agents
+        message, source, agents = heard.message, heard.source, self._options.agents
         contacts = message.name_addrs("contact")[:1]
         contact = contacts[0].user if contacts else ""
         if contact in agents:
@@ -590,202 +521,84 @@ class CallTracker:
         for place in (f"{source[0]}:{source[1]}", source[0]):
             if place in agents:
                 return agents[place]
-        if self._trust.covers(source[0]):
-            for asserted in message.name_addrs("p-asserted-identity")[:1]:
-                if asserted.user and self._plan.hotline(asserted.user) is None:
-                    return asserted.user
+        asserted = message.name_addrs("p-asserted-identity")[:1] if self._trust.covers(source[0]) else []
         asked = leg.forks.get(message.branch)
         if asked is None:
             asked = next(iter(leg.forks.values())) if len(leg.forks) == 1 else leg.user
-        for user in (asked, contact, message.to.user):
+        for user in (*(address.user for address in asserted), asked, contact, message.to.user):
             if user and self._plan.hotline(user) is None:
-                return user
+                return user[:MAX_NAME]
         return source[0] or None
 
     # ---- what a call does
 
-    def _act(self, news: "_News", call: Call, action: Action, kind_raw: str, now: float, suffix: str = "", inferred: bool = False) -> None:
+    def _act(self, news: News, call: Call, action: Action, kind_raw: str, now: float, suffix: str = "", inferred: bool = False) -> None:
+        """Take the transition if the table has it; set the timer of the new state; tell."""
         if not call.apply(action):
             return
-        kind = KIND[action]
         if call.is_final:
-            self._live_from[call.source_host] -= 1
-            if self._live_from[call.source_host] <= 0:
-                del self._live_from[call.source_host]
-            self._finals[call.key] = None
-            self._drop_joins(call)
-            self._wait(call, Timer.FORGET, now + FINAL_S)
+            self._joins.drop(call)
+            self._end_transfer(call)
+            self._table.finish(call, now)
         elif call.state is State.ANSWERED:
-            self._wait(call, Timer.TALK, now + self._talk_guard_s(call))
+            self._wait(call, Timer.TALK, now)
+        kind = KIND[action]
         if kind is not None:
-            self._announce(news, call, kind, kind_raw, suffix, inferred)
+            news.tell(call, kind, kind_raw, suffix, inferred)
 
-    def _announce(self, news: "_News", call: Call, kind: Kind, kind_raw: str, suffix: str, inferred: bool = False) -> None:
-        dedup = f"{call.key}:{kind.value}"
-        again = kind in call.announced
-        if kind is Kind.CALL_TRANSFERRED or again:
-            if kind is Kind.CALL_RINGING:
-                return
-            dedup += f":{suffix or kind_raw}"
-        call.announced.add(kind)
-        detail = self._detail(call, inferred or news.inferred)
-        if again and kind is Kind.CALL_ANSWERED:
-            detail["correction"] = True  # the first answer was a queue's
-        news.signals.append(
-            Signal(
-                kind=kind,
-                kind_raw=kind_raw,
-                device=call.caller.number,
-                dedup=dedup,
-                time=news.at,
-                integrity="verified" if call.caller.verified else "unverified",
-                detail=detail,
-                raw=news.raw,
-            )
-        )
+    def _wait(self, call: Call, timer: Timer, now: float) -> None:
+        options = self._options
+        if timer is Timer.TALK:
+            seconds = 1.1 * call.session_s if call.session_s else options.talk_guard_s
+        elif timer is Timer.RING:
+            seconds = options.ring_guard_s
+        elif timer is Timer.QUEUE:
+            seconds = options.queue_guard_s
+        else:
+            seconds = _SECONDS[timer]
+        self._table.wait(call, timer, now + seconds)
 
-    def _detail(self, call: Call, inferred: bool) -> dict[str, object]:
-        caller = call.caller
-        detail: dict[str, object] = {
-            "call": call.key,
-            "call_id": _clean(call.legs[0].call_id),
-            "from_tag": _clean(call.legs[0].from_tag),
-            "state": call.state.value,
-            "caller": _clean(caller.raw),
-            "caller_e164": caller.e164,
-            "identity_source": caller.source,
-            "verified": caller.verified,
-            "presentation": caller.presentation,
-            "called": _clean(call.called),
-            "hotline": call.hotline,
-            "leg_count": len(call.legs),
-        }
-        agent = _clean(call.agent) if call.agent else None
-        facts: dict[str, object | None] = {
-            "caller_name": _clean(caller.name),
-            "redirecting": _clean(caller.redirecting),
-            "agent": agent,
-            "agent_name": self._options.agents.get(agent or ""),
-            "reason": call.reason if call.is_final else None,
-            "code": call.code if call.is_final else None,
-            "cause": call.cause if call.is_final else None,
-            "by": call.by if call.is_final else None,
-            "inferred": inferred,
-            "waiting": call.waiting and not call.is_final,
-            "queued": call.queued,
-            "agent_heard": call.agent_heard,
-        }
-        detail.update({name: value for name, value in facts.items() if value})
-        if not call.is_final:
-            detail["legs"] = [leg_record(leg) for leg in call.legs if _is_clean(leg)]
-        return detail
-
-    def _refresh(self, call: Call, message: Message, now: float) -> None:
+    def _refresh(self, call: Call, heard: Heard) -> None:
         """A re-INVITE or UPDATE proves that the call is alive (RFC 4028)."""
-        session = message.header("session-expires").partition(";")[0].strip()
-        if session.isascii() and session.isdigit() and len(session) < 9:
-            call.session_s = float(session)
+        call.session_s = _session_s(heard.message) or call.session_s
         if call.timer is Timer.TALK:
-            self._wait(call, Timer.TALK, now + self._talk_guard_s(call))
-
-    def _talk_guard_s(self, call: Call) -> float:
-        return 1.1 * call.session_s if call.session_s else self._options.talk_guard_s
+            self._wait(call, Timer.TALK, heard.now)
 
     def _confirm(self, call: Call, now: float) -> None:
         """After a restart: the call is still there."""
-        options = self._options
-        if call.state is State.ANSWERED:
-            self._wait(call, Timer.TALK, now + self._talk_guard_s(call))
-        elif call.queued:
-            self._wait(call, Timer.QUEUE, now + options.queue_guard_s)
-        else:
-            self._wait(call, Timer.RING, now + options.ring_guard_s)
+        self._wait(call, Timer.TALK if call.state is State.ANSWERED else Timer.QUEUE if call.queued else Timer.RING, now)
 
-    def _expire(self, news: "_News", call: Call, now: float) -> None:
+    def _expire(self, news: News, call: Call, now: float) -> None:
         timer = call.timer
         if timer is Timer.FORGET:
             self._forget(call)
         elif timer is Timer.HOLD:
-            self._wait(call, Timer.TALK, now + self._talk_guard_s(call))
             call.by = None
-            self._announce(news, call, Kind.CALL_ANSWERED, "200", "held")
+            self._wait(call, Timer.TALK, now)
+            news.tell(call, Kind.CALL_ANSWERED, "200", "held")
         elif timer is Timer.CANCEL:
             self._act(news, call, Action.ABANDON, "timer", now)
         elif timer in (Timer.AUTH, Timer.REDIRECT):
             self._act(news, call, Action.MISS, "timer", now)
         else:
-            restarted = timer is Timer.RESTART
-            if call.state is State.ANSWERED:
-                call.reason = "not_confirmed_after_restart" if restarted else "transfer_not_seen" if timer is Timer.TRANSFER else "no_bye_seen"
-                self._act(news, call, Action.END, "timer", now, inferred=True)
-            else:
-                call.reason = "not_confirmed_after_restart" if restarted else "no_final_answer"
-                self._act(news, call, Action.MISS, "timer", now, inferred=True)
+            answered = call.state is State.ANSWERED
+            call.reason = _SILENCE.get(timer, "no_bye_seen" if answered else "no_final_answer")
+            self._act(news, call, Action.END if answered else Action.MISS, "timer", now, inferred=True)
 
-    # ---- the table
-
-    def _admit(self, host: str) -> None:
-        """Room for one more? Finals are given up first; a flood from one source finds its own limit."""
-        if self._live_from[host] >= self._options.max_calls_per_source:
-            raise NoRoom("too_many_calls")
-        if len(self._calls) >= self._options.max_calls:
-            if not self._finals:
-                raise NoRoom("table_full")
-            self._forget(self._calls[next(iter(self._finals))])
-
-    def _keep(self, call: Call, host: str) -> None:
-        call.source_host = host
-        self._live_from[host] += 1
-        self._calls[call.key] = call
-
-    def _forget(self, call: Call) -> None:
-        self._calls.pop(call.key, None)
-        self._finals.pop(call.key, None)
-        for leg in call.legs:
-            if self._legs.get((leg.call_id, leg.from_tag)) is leg:
-                del self._legs[(leg.call_id, leg.from_tag)]
+    def _end_transfer(self, call: Call) -> None:
         if self._transfers.get(call.transfer_target) is call:
             del self._transfers[call.transfer_target]
-        self._drop_joins(call)
 
-    def _drop_joins(self, call: Call) -> None:
-        for key in call.joins:
-            known = self._joins.get(key)
-            if known is not None:
-                known.pop(call.key, None)
-                if not known:
-                    del self._joins[key]
-        call.joins = []
-
-    def _wait(self, call: Call, timer: Timer, until: float) -> None:
-        call.timer = timer
-        call.deadline = until
-        if until < call.scheduled:
-            self._schedule(call)
-
-    def _schedule(self, call: Call) -> None:
-        """One live entry a call: a later deadline is found out when the earlier entry comes up."""
-        call.scheduled = call.deadline
-        self._timer_count += 1
-        heapq.heappush(self._timers, (call.deadline, self._timer_count, call))
-
-
-class _News:
-    """What one message brought, and what its signals have in common."""
-
-    __slots__ = ("at", "inferred", "raw", "signals")
-
-    def __init__(self, at: datetime | None, raw: bytes) -> None:
-        self.at = at
-        self.raw = raw
-        self.inferred = False
-        self.signals: list[Signal] = []
+    def _forget(self, call: Call) -> None:
+        self._end_transfer(call)
+        self._joins.drop(call)
+        self._table.forget(call)
 
 
 def _reason(code: int) -> str:
     if code in _NOT_FOUND:
         return "not_found"
-    return _REASON.get(code, "failure")
+    return "redirected" if code < 400 else _REASON.get(code, "failure")
 
 
 def _q850(message: Message) -> int | None:
@@ -798,12 +611,7 @@ def _q850(message: Message) -> int | None:
     return None
 
 
-def _clean(text: str) -> str:
-    """JSON is UTF-8: octets that were no text become a replacement character."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _is_clean(leg: Leg) -> bool:
-    """A Call-ID that is no text could not be found again after a restart: it is not kept."""
-    texts = (leg.call_id, leg.from_tag, leg.user, *leg.branches, *leg.confirmed)
-    return all(text.isascii() or _clean(text) == text for text in texts)
+def _session_s(message: Message) -> float | None:
+    """Session-Expires in seconds (RFC 4028), never below the least interval the standard allows."""
+    text = message.header("session-expires").partition(";")[0].strip()
+    return max(float(text), MIN_SESSION_S) if text.isascii() and text.isdigit() and len(text) < 9 else None

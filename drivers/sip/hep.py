@@ -7,12 +7,12 @@ import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
 from drivers.contract import Rejected, Signal
-from drivers.sip.call_tracker import CallTracker, NoRoom, TrackerOptions
+from drivers.sip.call_table import NoRoom
+from drivers.sip.call_tracker import CallTracker, TrackerOptions
 from drivers.sip.caller import Trust
 from drivers.sip.hep3 import SIP, MalformedPacket, Packet, parse_packet
 from drivers.sip.message import MalformedMessage, parse_message
@@ -26,7 +26,8 @@ KEEPALIVE = "keepalive"  # CRLF or NULs between SIP peers, copied to us: nothing
 class HepOptions(TrackerOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[line.options]` of a hep line. Left out (None), hotlines, area_code, trusted and agents are those of `[calls]`.
 
-    auth_key or auth_key_file: chunk 0x000e must hold it; auth_keys: another key per capture agent's address.
+    auth_key: chunk 0x000e must hold it; auth_key_file: whoever builds the codec reads it from there; auth_keys: another key per
+    capture agent's address.
     sources: addresses that may send HEP at all, empty for any. strip: prefixes the PBX puts before numbers.
     """
 
@@ -59,7 +60,7 @@ class HepCodec:
     def __init__(self, options: HepOptions, calls: CallsConfig | None = None) -> None:
         calls = calls or CallsConfig()
         self.counts: Counter[str] = Counter()
-        self._key = _key_of(options)
+        self._key = options.auth_key.encode()
         self._keys = {address: key.encode() for address, key in options.auth_keys.items()}
         self._sources = Trust(options.sources) if options.sources else None
         plan = NumberPlan(
@@ -130,10 +131,3 @@ class HepCodec:
             self.counts["clock_disagrees"] += 1
             return None
         return datetime.fromtimestamp(time, UTC)
-
-
-def _key_of(options: HepOptions) -> bytes:
-    """The key itself, or the first line of its file. A file that cannot be read raises OSError when the line is built."""
-    if options.auth_key_file:
-        return Path(options.auth_key_file).read_text("utf-8").partition("\n")[0].strip().encode()
-    return options.auth_key.encode()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 
 import pytest
 from conftest import free_port, wait_until
@@ -224,3 +225,17 @@ def test_configured_from_a_table_row() -> None:
     faults = check_line(LineConfig(name="pbx", codec="hep", listen="udp:x", options={"trusted": ["nowhere"]}))
     assert any("listen" in fault for fault in faults) or any("trusted" in fault for fault in faults)
     assert "answer_on" in check_line(LineConfig(name="pbx", codec="hep", listen="udp:1", options={"answer_on": "maybe"}))[0]
+
+
+async def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
+    key = tmp_path / "hep.key"
+    config = LineConfig(name="pbx", codec="hep", listen="udp:0:interface=127.0.0.1", options={"auth_key_file": str(key)})
+    assert "auth_key_file" in check_line(config)[0]
+    key.write_text("s3cret\n")
+    line, pipeline = build_line(config, CallsConfig(hotlines=("12349",))), Pipeline()
+    assert isinstance(line, DatagramLine)
+    async with running(line, pipeline) as pbx:
+        pbx.send(now_packet(CALL.request()))
+        pbx.send(hep3(CALL.request(), key=b"s3cret"))
+        await wait_until(lambda: len(pipeline.kept) == 2, "both")
+    assert pipeline.kinds == ["missing_key", "call_offered"]
