@@ -112,11 +112,16 @@ def caller_rows(pending: Pending, world: World) -> list[dict[str, Any]]:
 
 
 async def has_order(pending: Pending, world: World) -> bool:
-    """An order at some station that carries the cry."""
+    """An order at some station that carries the cry, and names the person the register names."""
     orders = order_of(pending, world)
-    if orders:
-        note_latency(pending, orders[0])
-    return bool(orders)
+    if not orders:
+        return False
+    note_latency(pending, orders[0])
+    wanted = pending.member.person
+    if wanted is not None and pending.member.sharing < 2 and all(order.person != wanted for order in orders):
+        pending.reason = f"the order names {orders[0].person or 'nobody'}, not {wanted}"
+        return False
+    return True
 
 
 async def has_repeat(pending: Pending, world: World) -> bool:

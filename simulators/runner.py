@@ -123,12 +123,16 @@ class _Run:
         start = self.began + turn * length
         faults = [asyncio.create_task(self._fault(fault, start, length, scale)) for fault in self.scenario.fault]
         try:
-            for step in plan.steps:
+            awaited = max((number for number, step in enumerate(plan.steps) if step.do.expect), default=-1)
+            early = last and self.seconds is None  # the run has no length of its own: it ends when everything is judged
+            for number, step in enumerate(plan.steps):
                 if await self._pause_until(start + step.at):
                     return
+                if early and number > awaited and self._is_over(faults):
+                    return
                 self._perform(step)
-            while time.monotonic() < start + length or (last and self.seconds is None and self.pending):
-                if self.stop.is_set() or (last and not self.pending and all(task.done() for task in faults)):
+            while time.monotonic() < start + length or (early and self.pending):
+                if self.stop.is_set() or (last and self._is_over(faults)):
                     return
                 await asyncio.sleep(TICK_S)
         finally:
@@ -137,6 +141,10 @@ class _Run:
             for outcome in await asyncio.gather(*faults, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     raise outcome
+
+    def _is_over(self, faults: list[asyncio.Task[None]]) -> bool:
+        """Nothing is waited for any more, and whatever was to go wrong for a time is right again."""
+        return not self.pending and all(task.done() for task, fault in zip(faults, self.scenario.fault, strict=True) if fault.lasts)
 
     async def _fault(self, fault: Fault, start: float, length: float, scale: float) -> None:
         note = await play_fault(fault, self.seen, self.targets, self._pause_until, start=start, end=start + length, scale=scale)
@@ -258,7 +266,7 @@ class _Run:
     async def _settle(self) -> None:
         """The end: give receipts and books a moment, then call what is still open not due."""
         deadline = time.monotonic() + (0.0 if self.stop.is_set() else SETTLE_S)
-        await wait_until(lambda: not self.seen.unconfirmed(), deadline)
+        await wait_until(lambda: not self.seen.unconfirmed() and not self.seen.calls, deadline)
         await self._judge_all()
         for pending in self.pending:
             pending.state = "not_due"

@@ -80,9 +80,11 @@ def be_helpful(_order: Order, _before: int) -> Behaviour:
 class Stations:
     """All responders of a district that listen to the broker, played by one connection with a kept session."""
 
-    def __init__(self, broker: BrokerAddress, *, choose: Choose | None = None, seed: object = 0, identifier: str = "simulated-stations") -> None:
+    def __init__(
+        self, broker: BrokerAddress, *, choose: Choose | None = None, seed: object = 0, identifier: str = "simulated-stations", keep: int = MAX_ORDERS
+    ) -> None:
         self.link = Link(broker, identifier, keep_session=True)
-        self.orders: deque[Order] = deque(maxlen=MAX_ORDERS)
+        self.orders: deque[Order] = deque(maxlen=keep)
         self.counts = Counts()
         self.answered: dict[str, list[tuple[str, float]]] = {}
         self.ready = asyncio.Event()

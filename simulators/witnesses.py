@@ -18,12 +18,13 @@ from simulators.operator import Habits, Operator
 from simulators.pbx import Pbx
 from simulators.pseudo_terminal import PseudoTerminal
 from simulators.scenario import Scenario
-from simulators.stations import Choose, Stations
+from simulators.stations import MAX_ORDERS, Choose, Stations
 from simulators.wearables import Fleet, Message
 
 PANEL_PORT = "panel0"
 BUTTON_PORT = "buttons0"
 READY_S = 60.0  # how long the gateway may take to open its lines: its longest pause between two tries is 30 s
+KEEP_ENDLESS = 5_000  # orders remembered in a run without end: more than two hours of the evening
 LOOK_S = 0.05  # how often a condition is looked at again
 
 Command = Callable[[], Awaitable[None]]
@@ -151,7 +152,9 @@ def build_witnesses(scenario: Scenario, targets: Targets, district: District, se
     if targets.broker is not None:
         broker = BrokerAddress.parse(targets.broker)
         mark = uuid.uuid4().hex[:8]
-        found.stations = Stations(broker, choose=choose, seed=seed, identifier=f"simulated-stations-{mark}")
+        found.stations = Stations(
+            broker, choose=choose, seed=seed, identifier=f"simulated-stations-{mark}", keep=KEEP_ENDLESS if scenario.endless else MAX_ORDERS
+        )
         if "wearable" in used:
             found.fleet = Fleet(broker, prefix=f"simulated-wearables-{mark}")
     if targets.serial_dir is not None:

@@ -111,7 +111,14 @@ class EchoGateway:
         if order is None:
             order = self._open[device] = {"delivery": f"d-{device}", "incident": f"i-{device}", "repeat": -1}
             self._timers[f"d-{device}"] = asyncio.create_task(self._escalate(client, device))
-        order |= {"repeat": int(str(order["repeat"])) + 1, "ts": cry["ts"], "device": device, "kind": cry["kind"], "severity": "critical"}
+        order |= {
+            "repeat": int(str(order["repeat"])) + 1,
+            "ts": cry["ts"],
+            "device": device,
+            "kind": cry["kind"],
+            "severity": "critical",
+            "person": {"id": "p" + device[2:]},
+        }
         order["reply_by"] = (datetime.now(UTC) + timedelta(seconds=self.silent_s)).isoformat()
         await client.publish("stations/s-1/dispatch", json.dumps(order), qos=1)
 

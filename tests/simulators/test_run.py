@@ -177,6 +177,30 @@ async def test_panel_and_broker_faults_by_hooks(mosquitto: Mosquitto, district: 
         station.close()
 
 
+async def test_without_an_end_it_goes_round_with_other_people_until_stopped(mosquitto: Mosquitto, echo: EchoGateway, district: Path) -> None:  # noqa: F811
+    scenario = Scenario(name="round", seconds=0.6, endless=True, cast=(WEARABLE,), do=(cry(0.1, "order"),), behaviour=(Behaves(**QUICK),))
+    stop = asyncio.Event()
+    seen: list[int] = []
+
+    def enough(progress: dict[str, Any]) -> None:
+        seen.append(progress["stations"]["orders"])
+        if progress["expectations"]["held"] >= 2:
+            stop.set()
+
+    async with asyncio.timeout(20):
+        report = await run_scenario(scenario, Targets(district, mosquitto.url), enough, stop=stop)
+    assert report.held, report.to_text()
+    assert report.stations["orders"] >= 2
+    assert len({judged.label.split()[-1] for judged in report.expectations if judged.rule == "order"}) >= 2
+
+
+async def test_a_longer_time_is_several_rounds(mosquitto: Mosquitto, echo: EchoGateway, district: Path) -> None:  # noqa: F811
+    scenario = Scenario(name="round", seconds=0.7, endless=True, cast=(WEARABLE,), do=(cry(0.1, "order", within=0.5),), behaviour=(Behaves(**QUICK),))
+    report = await run_scenario(scenario, Targets(district, mosquitto.url), seconds=1.5)
+    assert report.held, report.to_text()
+    assert report.sources["wearables"]["alarms"] == 2
+
+
 async def test_missing_targets_are_named_before_anything_is_sent(district: Path) -> None:  # noqa: F811
     scenario = Scenario(name="x", do=(Do(who="stranger", via="phone", what="busy", at=1), Do(who="r", via="panel", what="call", at=1)))
     with pytest.raises(MissingTarget, match=r"--broker.*--hep.*--serial-dir"):
