@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.console.browser import DEAF, SIZE, Operator, ServedHouse, chromium_arguments
 
@@ -16,9 +16,14 @@ def served() -> Iterator[ServedHouse]:
     house.stop()
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    return chromium_arguments()
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium a module. Not the plugin's, which lives for the session: while Playwright's loop lives, no other test can run one."""
+    arguments = chromium_arguments()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(**arguments)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
