@@ -45,7 +45,8 @@ class Trust:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(parsed in network for network in self._networks)
+        mapped = getattr(parsed, "ipv4_mapped", None)  # how a socket open to both families shows an IPv4 peer
+        return any((mapped or parsed) in network for network in self._networks)
 
 
 def identify(message: Message, trusted: bool, plan: NumberPlan, headers: tuple[str, ...] = (), contact: bool = False) -> Caller:

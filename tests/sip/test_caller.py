@@ -144,4 +144,11 @@ def test_the_sites_own_header_and_contact() -> None:
 
 def test_trust_is_by_address_or_network() -> None:
     trust = Trust(("192.0.2.10", "2001:db8::/32"))
-    assert [trust.covers(peer) for peer in ("192.0.2.10", "192.0.2.11", "2001:db8::5", "", "x")] == [True, False, True, False, False]
+    assert [trust.covers(peer) for peer in ("192.0.2.10", "192.0.2.11", "2001:db8::5", "::ffff:192.0.2.10", "", "x")] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
