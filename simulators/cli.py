@@ -1,4 +1,8 @@
-"""`simulate SCENARIO`: play a scenario against any gateway. Exit 0: every expectation held; 1: one failed; 2: wrong use."""
+"""`simulate SCENARIO`: play a scenario against any gateway. Exit 0: every expectation held; 1: one failed; 2: wrong use.
+
+With `--progress json` standard output has one object a line: each second {"seconds", "ready", "sources", "stations", "operator",
+"latency_ms", "expectations"}, at the end {"done": true, "held", "report"}. SIGINT and SIGTERM end the run with its report.
+"""
 
 import argparse
 import asyncio
@@ -99,7 +103,10 @@ async def play(scenario: Scenario, targets: Targets, options: argparse.Namespace
     if options.report:
         await asyncio.to_thread(options.report.write_text, report.to_json() + "\n", "utf-8")
     if options.progress == "json":
-        print(json.dumps({"done": True, "held": report.held, "report": json.loads(report.to_json())}, ensure_ascii=False), flush=True)
+        print(
+            json.dumps({"done": True, "held": report.held, "report": json.loads(report.to_json()), "text": report.to_text()}, ensure_ascii=False),
+            flush=True,
+        )
     else:
         print(("\r\033[K" if options.progress == "table" and sys.stdout.isatty() else "") + report.to_text(), flush=True)
     return 0 if report.held else 1

@@ -20,6 +20,7 @@ ORDER_KINDS = frozenset(
 )
 NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "call_failed"})
 MAX_ROWS = 20_000
+BOOKS = ("gateway_unaccounted", "gateway_incidents_unaccounted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Operator:
                             await self._begin()
                         since, epoch = await self._follow(since, epoch)
                     except (httpx.HTTPError, ValueError, KeyError):
-                        self.counts.unreachable += 1
+                        self.counts.unreachable += self.on_duty.is_set()  # before the first answer the gateway is only starting
                         self.on_duty.clear()
                         await asyncio.sleep(POLL_S)
                         continue
@@ -98,13 +99,13 @@ class Operator:
         return None
 
     async def unaccounted(self) -> float | None:
-        """The gauge `gateway_unaccounted`, summed over its labels; None when it cannot be read."""
+        """What the gateway's books lack: the gauges of BOOKS, summed over their labels; None when they cannot be read."""
         if self._client is None:
             return None
         with contextlib.suppress(httpx.HTTPError, ValueError):
             answer = await self._client.get("/metrics")
-            lines = [line for line in answer.text.splitlines() if line.startswith(("gateway_unaccounted ", "gateway_unaccounted{"))]
-            return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else None
+            lines = [line for line in answer.text.splitlines() if line.startswith(BOOKS)]
+            return sum(abs(float(line.rsplit(" ", 1)[1])) for line in lines) if lines else None
         return None
 
     async def _begin(self) -> None:
