@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers import until
-from stand_in import PagingStation, good
+from tests.simulators.stand_in import PagingStation, good
 
 from simulators.espa_panel import EspaPanel, encode_block
 from simulators.noise import Noise

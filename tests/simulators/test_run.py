@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from servers import Mosquitto, mosquitto, until  # noqa: F401
-from stand_in import EchoGateway, PagingStation, district  # noqa: F401
+from tests.simulators.stand_in import EchoGateway, PagingStation, district  # noqa: F401
 
 from simulators.cli import main, parser, play, targets_of
 from simulators.mqtt_link import BrokerAddress
@@ -222,6 +222,7 @@ async def test_command_prints_progress_and_writes_the_report(
     assert await play(scenario, targets_of(options), options) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["done"] is True
+    assert "every expectation held" in lines[-1]["text"]
     assert lines[-1]["report"]["counts"]["held"] == 3
     assert json.loads(file.read_text())["held"] is True
 

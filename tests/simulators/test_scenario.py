@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from stand_in import district  # noqa: F401
+from tests.simulators.stand_in import district  # noqa: F401
 
 from simulators.district import e164, read_district
 from simulators.plan import make_plan
