@@ -33,7 +33,7 @@ def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
     faults: list[str] = []
 
     def come(name: str | None = "李娜", *, before: Callable[[Page], None] = lambda _: None, **options: Any) -> Page:
-        context = browser.new_context(viewport=SIZE, **options)
+        context = browser.new_context(**{"viewport": SIZE, **options})
         contexts.append(context)
         context.add_init_script(DEAF)
         page = context.new_page()

@@ -4,6 +4,7 @@ python -m tests.console.screenshots [--out build/console] [--url http://127.0.0.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,15 +66,30 @@ def walk(page: Page, out: Path, prefix: str, name: str) -> None:
     page.locator("form.work.call_back").wait_for()
     take(page, out, f"{prefix}-08-call-back")
     page.keyboard.press("Escape")
-    page.keyboard.press("?")
+    page.keyboard.press("Shift+Slash")
     take(page, out, f"{prefix}-09-keys")
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.keyboard.press("Home")
-    for _ in range(4):
-        page.keyboard.press("j")
+    page.keyboard.press("/")
+    page.keyboard.type("平安镇")
+    page.keyboard.press("Escape")
+    page.keyboard.press("End")
     page.keyboard.press("Enter")
-    take(page, out, f"{prefix}-10-other")
+    take(page, out, f"{prefix}-10-search")
+    page.locator("#search").fill("")
+    page.locator(".grid-row", has_text=re.compile("来电放弃|Lost call")).click()
+    page.locator(".shared").wait_for()
+    take(page, out, f"{prefix}-11-shared-number")
+    page.context.set_offline(True)
+    page.clock.run_for(15_000)
+    take(page, out, f"{prefix}-12-link-lost")
+    page.context.set_offline(False)
+    page.clock.run_for(12_000)
+    page.locator(".link.live, .link.polling").wait_for()
+    page.reload()
+    page.locator(".grid-row[data-id]").first.wait_for()
+    take(page, out, f"{prefix}-13-reloaded")
 
 
 def main() -> None:
@@ -92,6 +108,7 @@ def main() -> None:
                     page.on("console", lambda message: print(message.type, message.text, file=sys.stderr))
                     page.on("pageerror", lambda error: print(error, file=sys.stderr))
                     page.add_init_script(f"localStorage.setItem('language', {language!r})")
+                    page.clock.install()
                     page.goto(url)
                     walk(page, options.out, f"{language}-{size}", name)
                     context.close()

@@ -1,6 +1,7 @@
-"""The page itself: feed guard, keys with an input method, languages, the virtual grid, motion, masking."""
+"""The page itself: feed guard, keys with an input method, languages, the virtual grid, motion, masking, accessibility."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +196,61 @@ def test_masked_until_taken_and_lines_in_the_bar(served: ServedHouse, operator: 
     expect(page.locator(".person .name")).to_have_text(person.name)
     served.call(served.house.change_line, "corridor", "lost", "port_closed")
     expect(page.locator(".line", has_text="corridor")).to_have_class(re.compile("lost"))
+
+
+AXE = (Path(__file__).with_name("axe") / "axe.min.js").read_text()
+AXE_RULES = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong on the page as it stands."""
+    page.evaluate(AXE)
+    found = page.evaluate(AXE_RULES)["violations"]
+    return [f"{one['id']}: {one['help']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+
+
+def test_axe_is_clean_on_every_screen(served: ServedHouse, operator: Operator) -> None:
+    served.do(served.house.cries(1))
+    served.do(served.house.cries(2, Kind.HELP))
+    served.do(served.house.calls_in("+8619900000003", Kind.CALL_ABANDONED))
+    served.do(served.house.calls_in("+8619900000005", Kind.CALL_RINGING, "c2"))
+    nobody = operator(None, reduced_motion="reduce")
+    expect(nobody.locator("#duty-name")).to_be_focused()
+    assert violations(nobody) == []
+    page = operator(reduced_motion="reduce")
+    expect(page.locator(".call")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("F2")
+    page.keyboard.press("d")
+    expect(page.locator("form.dispatch input:checked")).to_be_focused()
+    assert violations(page) == []
+    for key, form in (("c", "resolve"), ("n", "note")):
+        page.keyboard.press("Escape")
+        page.keyboard.press(key)
+        expect(page.locator(f"form.{form}")).to_be_visible()
+        assert violations(page) == []
+    page.keyboard.press("F1")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_twice_as_large_on_the_smallest_screen(served: ServedHouse, operator: Operator) -> None:
+    """1366 pixels at 200 % are 683: nothing is cut off sideways, every pane can be scrolled to."""
+    served.do(served.house.cries(2, Kind.HELP))
+    page = operator(viewport={"width": 683, "height": 384}, device_scale_factor=2)
+    page.keyboard.press("F2")
+    entry = page.locator(".timeline li.kind-help")
+    expect(entry).to_be_attached()
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    for name in ("queue", "incident", "responders"):
+        pane = page.locator(f"section.{name}")
+        pane.scroll_into_view_if_needed()
+        box = pane.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 683
+    inside, pane = entry.bounding_box(), page.locator("section.incident").bounding_box()
+    assert inside is not None
+    assert pane is not None
+    assert inside["x"] >= pane["x"]
+    assert inside["width"] <= pane["width"]

@@ -44,7 +44,7 @@ def test_from_the_ring_to_the_call_back(served: ServedHouse, operator: Operator)
     page.keyboard.press("n")
     page.keyboard.type("女儿在路上")
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".timeline li.note")).to_contain_text("女儿在路上")
+    expect(page.locator(".timeline li.kind-note")).to_contain_text("女儿在路上")
 
     page.keyboard.press("c")  # required steps first
     expect(page.locator("form.resolve .error")).to_contain_text("回拨本人")

@@ -1,5 +1,5 @@
 // The operator's page: puts the parts together and hands the keys to them.
-import { effect } from "@preact/signals";
+import { computed, effect } from "@preact/signals";
 import { render } from "preact";
 import { now, startClock } from "./clock.js";
 import { acknowledge, notice, readSession, release } from "./commands.js";
@@ -20,6 +20,7 @@ import { Queue, moveCursor, nextWaiting, openCursor } from "./views/queue.js";
 import { Responders } from "./views/responders.js";
 
 const EARS_MS = 20_000; // the server forgets a sounding console after 45 s
+const START_AGAIN_MS = 2000;
 const ANNOUNCE_MS = 10_000; // one spoken line at most every ten seconds
 
 function App() {
@@ -130,8 +131,15 @@ function announce() {
 }
 
 async function start() {
-  await readSession();
-  await useLanguage(null, session.value.language);
+  for (;;) {
+    try {
+      await readSession();
+      await useLanguage(null, session.value.language);
+      break;
+    } catch {
+      await new Promise((done) => setTimeout(done, START_AGAIN_MS)); // the server was stopped in between
+    }
+  }
   startClock();
   restore();
   const feed = startFeed(state, receive);
@@ -143,7 +151,10 @@ async function start() {
   });
   startWork();
   startSound(() => ({ incidents: me.value === null ? [] : rows.value, linkLost: link.value.state === "lost" && me.value !== null, hush: quiet.value, now: now() }));
-  setInterval(() => { if (sound.value === "running" && me.value !== null) feed.send({ ears: true }); }, EARS_MS);
+  const tellEars = () => { if (sound.value === "running" && me.value !== null) feed.send({ ears: true }); };
+  const linkState = computed(() => link.value.state);
+  effect(() => { if (linkState.value === "live") tellEars(); });
+  setInterval(tellEars, EARS_MS);
   effect(() => { document.title = `${t("bar.title")} · ${districtName()}`; language.value; });
   document.addEventListener("keydown", onKeyDown);
   document.addEventListener("pointerdown", () => { if (me.value !== null && sound.value !== "running") unlock(); });

@@ -34,27 +34,28 @@ const DUTY = "duty.name";
 /** Read the session; a server that was started again is told once more who is on duty. */
 export async function readSession() {
   const answer = await fetch("/api/v1/session");
-  session.value = await answer.json();
+  const fresh = await answer.json();
   const name = sessionStorage.getItem(DUTY);
-  if (session.value.name === null && name) await setDuty(name);
+  const isKnown = fresh.name === null && name && (await setDuty(name, fresh.csrf)).status === 200;
+  if (!isKnown) session.value = fresh;
   return session.value;
 }
 
 /** Go on duty under a name, or leave with null. Returns the answer of the server. */
-export async function setDuty(name) {
-  if (name === null) sessionStorage.clear(); // drafts go with the person
-  else sessionStorage.setItem(DUTY, name);
-  const answer = await post("/api/v1/duty", { name }, newKey());
+export async function setDuty(name, csrf = session.value?.csrf) {
+  if (name !== sessionStorage.getItem(DUTY)) sessionStorage.clear(); // drafts go with the person
+  if (name !== null) sessionStorage.setItem(DUTY, name);
+  const answer = await post("/api/v1/duty", { name }, newKey(), csrf);
   if (answer.status === 200) session.value = answer.body;
   else sessionStorage.removeItem(DUTY);
   return answer;
 }
 
-async function post(path, body, key) {
+async function post(path, body, key, csrf = session.value?.csrf) {
   try {
     const answer = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRF": session.value?.csrf ?? "", "Idempotency-Key": key },
+      headers: { "Content-Type": "application/json", "X-CSRF": csrf ?? "", "Idempotency-Key": key },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });

@@ -24,7 +24,7 @@ export function rowsInSight({ lead, scroll, view, height, count }) {
 
 /**
  * rows: [{id,…}] in order; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
- * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `above` is told how many rows of interest (`counts(row)`) lie above the sight.
+ * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `note` is shown over the heading; `above` is told how many rows of interest (`counts(row)`) lie above the sight.
  */
 export class Grid extends Component {
   port = createRef();
@@ -133,7 +133,7 @@ export class Grid extends Component {
     this.pointed = { id: row?.dataset.id ?? null, at: performance.now() };
   };
 
-  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, above }) {
+  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, above, note }) {
     this.lastName ??= this.props.listName;
     this.follow(rows);
     const count = rows.length;
@@ -149,6 +149,7 @@ export class Grid extends Component {
     return html`
       <div class="grid-frame">
         ${unseen > 0 && html`<button class="above" onClick=${this.toTop}>${above(unseen)}</button>`}
+        ${note}
         <div class="grid" role="grid" tabindex="0" ref=${this.port} aria-label=${label} aria-rowcount=${count + 1}
           aria-activedescendant=${active >= 0 ? `row-${cursor}` : null} onScroll=${this.onScroll} onWheel=${this.onWheel}
           onPointerMove=${this.onPointerMove}>

@@ -101,6 +101,13 @@ export function startWork() {
       else loadDetail();
     }
   });
+  effect(() => {
+    if (session.value?.name !== null) return;
+    opened.value = null; // whoever comes next begins with an empty desk
+    cursor.value = null;
+    form.value = null;
+    detail.value = null;
+  });
   effect(() => remember(OPENED, opened.value));
   effect(() => remember(FORM, form.value));
 }

@@ -15,7 +15,7 @@ export function Help() {
   const actions = [...new Set(KEYS.map((key) => key.does))];
   return html`
     <div class="help" role="dialog" aria-modal="true" aria-label=${t("help.title")} tabindex="-1" ref=${box}>
-      <header><h2>${t("help.title")}</h2><button onClick=${() => { helpShown.value = false; }}>${t("help.close")} <kbd>Esc</kbd></button></header>
+      <div class="help-head"><h2>${t("help.title")}</h2><button onClick=${() => { helpShown.value = false; }}>${t("help.close")} <kbd>Esc</kbd></button></div>
       <dl>${actions.map((action) => html`
         <div key=${action}><dt>${KEYS.filter((key) => key.does === action).map((key) => html`<kbd key=${key.shown}>${key.shown}</kbd>`)}</dt><dd>${label("key", action)}</dd></div>`)}</dl>
       <p class="quiet small">${t("help.note")}</p>

@@ -29,7 +29,7 @@ function Head({ row }) {
   return html`
     <header class=${`incident-head ${row.severity} ${row.state}`}>
       <div class="first">
-        <strong class="id">${row.id}</strong> <${Mark} severity=${row.severity} withText=${true} />
+        <h2 class="id">${row.id}</h2> <${Mark} severity=${row.severity} withText=${true} />
         <b>${label("kind", row.kind)}</b>${row.cries > 1 && html` <b class="cries">×${row.cries}</b>`}
         <span class="spring"></span>
         ${row.due && html`<span class="deadline">${label("deadline", row.due.name)} <${Countdown} at=${row.dueMs} /> <span class="quiet">(${clockTime(row.dueMs)})</span></span>`}
@@ -109,11 +109,11 @@ function Legs({ row, data }) {
   return html`<section class="legs"><h3>${t("legs.title")} <span class="quiet">${legs.length || ""}</span></h3>
     ${legs.length === 0 ? html`<p class="quiet">${t("legs.none")}</p>` : html`
     <table>
-      <thead><tr><th>${t("legs.responder")}</th><th>${t("legs.state")}</th><th>${t("legs.travel")}</th><th>${t("legs.ordered")}</th><th>${t("legs.answered")}</th><th></th></tr></thead>
+      <thead><tr><th>${t("legs.responder")}</th><th>${t("legs.state")}</th><th>${t("legs.travel")}</th><th>${t("legs.ordered")}</th><th>${t("legs.answered")}</th><td></td></tr></thead>
       <tbody>${legs.map((leg) => html`
         <tr key=${leg.delivery} class=${leg.state}>
           <td>${leg.name} <span class="quiet">${label("channel", leg.channel)}</span>${leg.repeat ? html` <b class="cries" title=${t("legs.repeat")}>×${leg.repeat + 1}</b>` : ""}</td>
-          <td><span class=${`leg ${leg.state}`}>${label("leg", leg.state)}</span>${leg.reason ? html` <span class="quiet">${label("leg_reason", leg.reason)}</span>` : ""}</td>
+          <td><span class=${`leg ${leg.state}`}>${label("leg", leg.state)}</span>${leg.reason ? html` <span class="quiet">· ${label("leg_reason", leg.reason)}</span>` : ""}</td>
           <td>${travel(leg.travel_min)}</td>
           <td><${Time} at=${leg.ordered_at} /></td>
           <td>${leg.answered_at ? html`<${Time} at=${leg.answered_at} /> ${leg.by}` : leg.state === "queued" || leg.state === "sent" ? html`<${Countdown} at=${Date.parse(leg.reply_by)} />` : "–"}</td>

@@ -85,9 +85,8 @@ export function Queue() {
   return html`
     <section class=${`queue ${isStale ? "stale" : ""}`} aria-label=${t("queue.title")}>
       <${Tabs} />
-      ${isStale && html`<p class="as-of">${t("link.as_of", { at: clockTime(link.value.at) })}</p>`}
       <${Grid} ref=${grid} rows=${list} columns=${columns()} cursor=${cursor.value} height=${ROW_PX} head=${HEAD_PX} label=${t("queue.title")}
-        listName=${`${tab.value} ${search.value}`} rowClass=${rowClass} sameOrder=${sameOrder}
+        note=${isStale && html`<p class="as-of">${t("link.as_of", { at: clockTime(link.value.at) })}</p>`} listName=${`${tab.value} ${search.value}`} rowClass=${rowClass} sameOrder=${sameOrder}
         onCursor=${(id) => { cursor.value = id; }} onOpen=${open}
         counts=${(row) => row.state === "raised"} above=${(n) => t("queue.above", { n })} />
       ${list.length === 0 && html`<p class="empty">${search.value ? t("queue.nothing_found") : t("queue.empty")}</p>`}

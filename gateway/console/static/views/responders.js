@@ -18,7 +18,7 @@ function Candidate({ one, number, words }) {
 /** words: which labels the verdicts take; what was chosen then, would be chosen now. */
 function Table({ list, caption, words }) {
   return html`<table aria-label=${caption}>
-    <thead><tr><th></th><th>${t("responders.name")}</th><th>${t("responders.travel")}</th><th>${t("responders.verdict")}</th></tr></thead>
+    <thead><tr><td></td><th>${t("responders.name")}</th><th>${t("responders.travel")}</th><th>${t("responders.verdict")}</th></tr></thead>
     <tbody>${list.map((one, i) => html`<${Candidate} key=${one.responder} one=${one} number=${i + 1} words=${words} />`)}</tbody>
   </table>`;
 }

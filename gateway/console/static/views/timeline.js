@@ -84,7 +84,7 @@ export function Timeline({ data }) {
   return html`<section class="timeline"><h3>${t("timeline.title")} <span class="quiet">${entries.length || ""}</span></h3>
     <ol>${[...entries].reverse().map((entry) => {
       const [what, facts] = describe(entry, names);
-      return html`<li key=${entry.seq} class=${entry.kind}>
+      return html`<li key=${entry.seq} class=${`kind-${entry.kind}`}>
         <${Time} at=${entry.at} /> <span class="what"><b>${what}</b> ${facts.map((fact, i) => html`<span key=${i}>${fact}</span>`)}</span>
         <span class="actor">${entry.actor ?? ""}</span>
       </li>`;
