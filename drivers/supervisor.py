@@ -54,6 +54,7 @@ class LineStatus:
     reason: str = ""
     restarts: int = 0
     notices_dropped: int = 0
+    lost_since: datetime | None = None  # set before the start: it was lost when the gateway last stopped, its return will be news
     on_change: Callable[["LineStatus"], None] | None = None
 
     @property
@@ -114,7 +115,7 @@ class _Watch:
         self._status = status
         self._clock = clock
         self._live_since: float | None = None
-        self._quiet_since: datetime | None = None  # set while the line counts as lost
+        self._quiet_since = status.lost_since  # set while the line counts as lost
         self._notices: deque[Event] = deque()
         self._something = asyncio.Event()
         status.codec = line.codec_name

@@ -28,14 +28,14 @@ from gateway.console.http import make_app
 from gateway.console.seam import Changes as ConsoleChanges
 from gateway.console.server import listen_address, serve
 from gateway.core.command import Command
-from gateway.core.incident import Incident, State
+from gateway.core.incident import Flag, Incident, State
 from gateway.core.register import Register
 from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Call, Draft, WorkingSet
 from gateway.dispatch.contract import Channel
 from gateway.dispatch.registry import build_channels, check_channels
 from gateway.errors import ConfigError
-from gateway.event import Event, Kind
+from gateway.event import Event, Kind, Phase
 from gateway.metrics import Metrics
 from gateway.pipeline import Changes, Pipeline
 from gateway.store.chain import Row
@@ -75,6 +75,7 @@ class House:
         self.lines = {
             line.name: LineStatus(line.name, line.codec, line.mandatory, since=utc_now(), on_change=self._line_changed) for line in config.line
         }
+        self._stopped_at: datetime | None = None
         self._callbacks: list[Callable[[ConsoleChanges], None]] = []
         self._web_replies = StationReply(TOPICS)
         self._aside: set[asyncio.Task[Any]] = set()
@@ -135,6 +136,7 @@ class House:
         self.working.restore(found.incidents, found.calls, found.known, found.seen)
         self.working.next_number = found.next_number
         self.working.opened, self.working.closed = found.opened, found.closed
+        self._stopped_at = found.last_at
 
     async def run(self, stop: asyncio.Event) -> None:
         """Restore, run until `stop`, stop in order. An exception from pipeline or console ends the house."""
@@ -148,6 +150,7 @@ class House:
                 core = house.create_task(self.pipeline.run(), name="core")
                 self.pipeline.resume()
                 await self.pipeline.note(Kind.STARTED, register=self.register.version, district=self.register.district)
+                await self._tell_gaps()
                 ways = [house.create_task(channel.run(), name=f"channel {name}") for name, channel in self.channels.items()]
                 lines = [house.create_task(self._line(index), name=line.name) for index, line in enumerate(self.config.line)]
                 rest = ways + lines
@@ -168,6 +171,18 @@ class House:
         finally:
             await self.pipeline.close()
             self.store.close()
+
+    async def _tell_gaps(self) -> None:
+        """We were away: what a line without a memory of its own sent meanwhile is lost, and the journal says from when to when."""
+        now = utc_now()
+        for name, status in self.lines.items():
+            incident = Draft(self.working).incident_of_key(f"line:{name}")
+            if incident is not None and incident.is_open and Flag.ENDED not in incident.flags:
+                status.lost_since = incident.last_event_at
+        if self._stopped_at is not None:
+            detail: dict[str, object] = {"from": self._stopped_at.isoformat(), "to": now.isoformat(), "reason": "gateway_down"}
+            gaps = [Event(kind=Kind.GAP, phase=Phase.STATE, line=name, received_at=now, occurred_at=now, detail=detail) for name in self.lines]
+            await self.pipeline.receive(gaps)
 
     def reload(self) -> None:
         """SIGHUP: registers, calls and policy anew. A bad file leaves the old configuration in force and says so in a metric."""

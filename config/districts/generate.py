@@ -347,7 +347,7 @@ def people_of(district: District, communities: list[Community], count: int) -> P
         if number > len(rooms) and number % 97 == 0 and buttons < 12:
             buttons += 1
             people.devices.append(
-                {"id": f"{buttons + 4:06x}:2", "line": "corridor-buttons", "person": person["id"], "place": "卫生间", "model": "RFLink"}
+                {"id": f"{buttons + 4:06X}:2", "line": "corridor-buttons", "person": person["id"], "place": "卫生间", "model": "RFLink"}
             )
     people.devices.append(
         {"id": str(LOUNGE), "line": "corridor-panel", "area": home_place.id, "place": "公共活动室", "lat": home_place.lat, "lon": home_place.lon}

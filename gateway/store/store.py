@@ -6,6 +6,7 @@ the bare driver (docs/decisions/0003).
 
 import fcntl
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, even
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gateway.clock import micros
+from gateway.clock import from_micros, micros
 from gateway.core.incident import Incident, State
 from gateway.core.state import Call, Record, Refusal, Seen
 from gateway.errors import StoreBroken, StoreDown
@@ -49,6 +50,7 @@ class Restored(msgspec.Struct, kw_only=True):
     next_number: int
     opened: int
     closed: int
+    last_at: datetime | None = None
 
 
 class KnownAlready(Exception):
@@ -176,6 +178,7 @@ class Store:
             total = connection.scalar(select(func.count()).select_from(incident)) or 0
             closed = connection.scalar(select(func.count()).select_from(incident).where(is_closed)) or 0
             number = connection.scalar(select(meta.c.value).where(meta.c.name == "next_number"))
+            last_at = connection.scalar(select(journal.c.at).order_by(journal.c.seq.desc()).limit(1))
             return Restored(
                 incidents=[msgspec.json.decode(body, type=Incident) for body in bodies],
                 calls=[msgspec.json.decode(body, type=Call) for body in connection.execute(select(call.c.body)).scalars()],
@@ -184,6 +187,7 @@ class Store:
                 next_number=int(number or 100_001),
                 opened=total,
                 closed=closed,
+                last_at=from_micros(last_at) if last_at is not None else None,
             )
 
     def timeline(self, name: str, limit: int = 500) -> list[Row]:

@@ -17,10 +17,10 @@ import httpx
 import msgspec
 import pytest
 import websockets
-from conftest import free_port, wait_until
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
+from waiting import free_port, wait_until
 
 from gateway.config import Config, ConsoleConfig
 from gateway.console import http, idempotency, sessions

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
+from waiting import wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines.serial_port import ExclusivePort, check_endpoint, read_endpoint

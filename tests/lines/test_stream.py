@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import pytest
-from conftest import free_port, wait_until
+from waiting import free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines import stream

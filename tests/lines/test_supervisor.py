@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from conftest import wait_until
+from waiting import wait_until
 
 from drivers.contract import STORED, Emit, Rejected, Report, Verdict
 from drivers.supervisor import FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, MAX_NOTICES, LineState, LineStatus, keep_running

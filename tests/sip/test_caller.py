@@ -1,7 +1,7 @@
 """Numbers as people and exchanges write them, and which header says who is calling."""
 
 import pytest
-from sip_wire import Dialog
+from tests.sip.sip_wire import Dialog
 
 from drivers.sip.caller import Trust, identify
 from drivers.sip.message import parse_message

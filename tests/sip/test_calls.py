@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
+from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 
 from drivers.sip.call import FINAL, KIND, TRANSITIONS, Action, State
 from gateway.event import Kind

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import free_port, wait_until
-from sip_wire import CALLER, PROXY, Dialog, hep3
+from tests.sip.sip_wire import CALLER, PROXY, Dialog, hep3
+from waiting import free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines import datagram

@@ -13,7 +13,7 @@ import pytest
 from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sip_wire import AGENT, CALLER, PROXY, START, Dialog, hep3
+from tests.sip.sip_wire import AGENT, CALLER, PROXY, START, Dialog, hep3
 
 from drivers.contract import Rejected
 from drivers.sip.hep import HepCodec, HepOptions

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from sip_wire import AGENT_ADDRESS, START, Dialog, Exchange, hep3
+from tests.sip.sip_wire import AGENT_ADDRESS, START, Dialog, Exchange, hep3
 
 from drivers.contract import Rejected
 from drivers.sip.hep import HepCodec, HepOptions
