@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from servers import until
-from tests.simulators.stand_in import PagingStation, good
 
 from simulators.espa_panel import EspaPanel, encode_block
 from simulators.noise import Noise
 from simulators.pseudo_terminal import PseudoTerminal
+from tests.simulators.stand_in import PagingStation, good
 
 VECTORS = [  # ESPA 4.4.4 fact sheet, test vectors
     ({"1": "A"}, "01 31 02 31 1f 41 03 5f"),

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from servers import Mosquitto, mosquitto, until  # noqa: F401
-from tests.simulators.stand_in import EchoGateway, PagingStation, district  # noqa: F401
 
 from simulators.cli import main, parser, play, targets_of
 from simulators.mqtt_link import BrokerAddress
@@ -17,6 +16,7 @@ from simulators.runner import MissingTarget, Targets, run_scenario
 from simulators.scenario import Behaves, Cast, Do, Expect, Fault, Scenario
 from simulators.stations import Behaviour, Order, Stations
 from simulators.wearables import Fleet
+from tests.simulators.stand_in import EchoGateway, PagingStation, district  # noqa: F401
 
 WEARABLE = Cast(name="a", has=("wearable",))
 QUICK = {"answer_after": (0.0, 0.05), "travel": (0.0, 0.05), "work": (0.0, 0.05)}

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.simulators.stand_in import district  # noqa: F401
 
 from simulators.district import e164, read_district
 from simulators.plan import make_plan
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
+from tests.simulators.stand_in import district  # noqa: F401
 
 HONGGU = Path(__file__).parents[2] / "config/districts/honggu"
 SHIPPED = sorted(SCENARIOS.glob("*.toml"))
