@@ -22,6 +22,7 @@ from simulators.pseudo_terminal import PseudoTerminal
 
 LONGER_THAN_ANY_TEST_S = 36_000
 START_S = 30.0  # a start takes about one second; a loaded machine is given time
+CALL_UNHEARD_S = 4.0  # a call that lived before a restart and is not heard of for so long has ended unseen
 LOOK_S = 0.03  # how often a condition at the console is looked at
 STATIONS = {"station-1": (36.34, 102.86), "station-2": (36.34, 102.90), "station-3": (36.38, 102.86), "station-4": (36.38, 102.90)}
 
@@ -163,6 +164,9 @@ area_code = "0931"
 {self._line("replies", "station_reply", f'broker = "{self.broker.url}"')}
 {self._line("panel", "espa444", f'listen = "serial:{self.panel.link}"')}
 {self._line("pbx", "hep", f'listen = "udp:{self.hep[1]}:interface=127.0.0.1"')}
+[line.options]
+restart_guard_s = {CALL_UNHEARD_S}
+restart_talk_guard_s = {CALL_UNHEARD_S}
 {self._line("buttons", "ascii_button", f'listen = "serial:{self.buttons.link}"')}
 [line.options.learned]
 {learned}
