@@ -175,7 +175,7 @@ def test_row_under_the_cursor_keeps_its_place(operator: Operator, cursor: int) -
 
 def test_reduced_motion(served: ServedHouse, operator: Operator) -> None:
     incident = served.do(served.house.cries(1))
-    moving = "row => getComputedStyle(row).animationName"
+    moving = "row => getComputedStyle(row, '::before').animationName"
     page = operator()
     assert page.locator(f"#row-{incident.id}").evaluate(moving) == "pulse"
     still = operator("周敏", reduced_motion="reduce")

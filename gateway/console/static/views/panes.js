@@ -4,7 +4,7 @@ import { t } from "../i18n.js";
 import { html } from "../ui.js";
 
 const KEY = "panes";
-const START = [44, 34]; // per cent of the width: queue, incident; the rest is for responders
+const START = [47, 32]; // per cent of the width: queue, incident; the rest is for responders
 const LEAST = 16;
 const STEP = 2;
 
