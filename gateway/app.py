@@ -7,6 +7,7 @@ over is on disk), channels, store.
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ from gateway.systemd import Notifier
 log = structlog.get_logger("gateway")
 
 STATIC = Path(__file__).parent / "console" / "static"
+SWITCH_S = 0.0005  # loop and writer thread take turns: with Python's 5 ms a commit that has ended waits up to 5 ms to say so
 HANGING_S = 20.0  # no turn of the pipeline for so long: the watchdog is not fed any more, systemd starts us again
 
 
@@ -294,6 +296,7 @@ def run_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     import uvloop
     from twisted.internet import asyncioreactor
 
+    sys.setswitchinterval(SWITCH_S)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)  # type: ignore[no-untyped-call]

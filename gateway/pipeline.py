@@ -8,7 +8,6 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import msgspec
@@ -28,6 +27,7 @@ from gateway.event import Event, Kind, Phase
 from gateway.inbox import ClockStep, Commanded, Delivered, Due, Fact, Incoming, Item, Submission
 from gateway.metrics import Metrics
 from gateway.store.store import Batch, KnownAlready, Store
+from gateway.store.writer import Writer
 
 log = structlog.get_logger("pipeline")
 
@@ -65,7 +65,7 @@ class Pipeline:
         self._reports: list[Item] = []
         self._wake = asyncio.Event()
         self._finishing = False
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._writer = Writer()
         self._timers: list[tuple[datetime, str]] = []
         self._armed: dict[str, datetime] = {}
         self._watchers: list[Callable[[Changes], None]] = []
@@ -155,7 +155,7 @@ class Pipeline:
         """Stop deliveries (they go on after the next start), write the signs of life, let the writer go."""
         await self.outbox.close()
         await self._save_seen()
-        self._writer.shutdown()
+        self._writer.close()
 
     # --- what waits --------------------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Pipeline:
             batch = Batch(records=draft.records, incidents=incidents, calls=calls, refusals=draft.refusals, next_number=number)
             began = monotonic()
             try:
-                await asyncio.get_running_loop().run_in_executor(self._writer, self.store.write, batch)
+                await self._writer.run(self.store.write, batch)
             except KnownAlready as known:
                 self.working.known.update(dict.fromkeys(known.identities))
                 return await self._write(items)
@@ -281,7 +281,7 @@ class Pipeline:
 
     async def _divide(self, items: list[Item], error: Exception) -> None:
         """The batch cannot be stored. Is it the store? Then StoreDown; else halves, until the culprit stands alone and is rejected."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.store.probe)
+        await self._writer.run(self.store.probe)
         if len(items) > 1:
             half = len(items) // 2
             await self._commit(items[:half])
@@ -327,7 +327,7 @@ class Pipeline:
             return
         unsaved, self._unsaved = self._unsaved, {}
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self.store.checkpoint, list(unsaved.items()))
+            await self._writer.run(self.store.checkpoint, list(unsaved.items()))
         except SQLAlchemyError as error:
             self._unsaved = {**unsaved, **self._unsaved}
             log.warning("signs of life not saved; trying again", reason=type(error).__name__)
