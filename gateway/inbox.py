@@ -122,7 +122,9 @@ class Incoming(Item):
         self.submission.settle(self.index, Verdict("refused", "store_down", retry=True))
 
     def condemned(self, reason: str) -> bool:
-        if self.unfit in ("undecidable", "unstorable"):
+        if self.unfit in ("undecidable", "unstorable"):  # not even among the rejected: its line must hear all the same, and go on
+            self.verdict = Verdict("refused", self.unfit)
+            self.settled()
             return super().condemned(reason)
         self.unfit = reason
         return True

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Integer, Table, bindparam, cast, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from gateway.clock import from_micros, micros
 from gateway.core.incident import Incident, State
-from gateway.core.state import Call, Record, Refusal, Seen
+from gateway.core.state import FIRST_NUMBER, Call, Record, Refusal, Seen
 from gateway.errors import StoreBroken, StoreDown
 from gateway.store.chain import GENESIS, Broken, Row, digest_of, link, verify
 from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_seen, meta, metadata, rejected
@@ -27,6 +27,7 @@ KNOWN_AT_START = 50_000
 # Rejected messages kept for inspection; at 1 KiB each about 100 MB. Older ones give way, and are still counted.
 REJECTED_KEPT = 100_000
 READ_AT_ONCE = 1000  # journal entries in memory while it is read from end to end
+PROGRAM_LIMIT = "54"  # SQLSTATE class: PostgreSQL's word for a value it can never take, told as OperationalError
 POSTGRES_LOCK = 12349  # advisory lock: one writer a database
 
 
@@ -37,7 +38,6 @@ class Batch(msgspec.Struct, kw_only=True):
     incidents: Iterable[Incident] = ()
     calls: Iterable[tuple[str, Call | None]] = ()
     refusals: Sequence[Refusal] = ()
-    next_number: int = 0
 
 
 class Restored(msgspec.Struct, kw_only=True):
@@ -87,7 +87,7 @@ class Store:
             with connection.begin():
                 version = connection.scalar(select(meta.c.value).where(meta.c.name == "schema"))
                 if version is None:
-                    connection.execute(meta.insert(), [{"name": "schema", "value": str(SCHEMA_VERSION)}, {"name": "next_number", "value": "100001"}])
+                    connection.execute(meta.insert(), [{"name": "schema", "value": str(SCHEMA_VERSION)}])
                 elif int(version) != SCHEMA_VERSION:
                     raise StoreBroken(
                         f"the database has schema {version}, this gateway knows {SCHEMA_VERSION}:"
@@ -111,7 +111,7 @@ class Store:
             self._lock = None
 
     def write(self, batch: Batch) -> None:
-        """One transaction. Raises KnownAlready, or SQLAlchemyError after rolling back; then nothing of it is there."""
+        """One transaction. Raises KnownAlready, StoreDown, or SQLAlchemyError when the batch is at fault; then nothing of it is there."""
         connection = self._writing()
         seq, chain = self._seq, self._chain
         rows = []
@@ -144,13 +144,16 @@ class Store:
                         "rejected", [(micros(r.at), r.line, r.reason, r.device and _plain(r.device), _plain(r.detail), r.raw) for r in batch.refusals]
                     )
                     connection.exec_driver_sql(f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJECTED_KEPT}")
-                if batch.next_number:
-                    self._run("meta", [("next_number", str(batch.next_number))])
         except IntegrityError:
             known = self._known([record.dedup for record in batch.records if record.dedup is not None])
             if not known:
                 raise
             raise KnownAlready(known) from None
+        except OperationalError as error:  # no room, no server: never the batch's fault, even while a smaller one would still fit
+            if (getattr(error.orig, "sqlstate", None) or "").startswith(PROGRAM_LIMIT):
+                raise
+            self._drop_connection()
+            raise StoreDown(f"{error.__class__.__name__}: {error.orig}") from error
         self._seq, self._chain = seq, chain
 
     def checkpoint(self, seen: Iterable[tuple[str, Seen]]) -> None:
@@ -177,14 +180,14 @@ class Store:
             seen = connection.execute(select(last_seen.c.device, last_seen.c.body).order_by(last_seen.c.at))
             total = connection.scalar(select(func.count()).select_from(incident)) or 0
             closed = connection.scalar(select(func.count()).select_from(incident).where(is_closed)) or 0
-            number = connection.scalar(select(meta.c.value).where(meta.c.name == "next_number"))
+            number = connection.scalar(select(func.max(cast(func.substr(incident.c.id, 2), Integer))))
             last_at = connection.scalar(select(journal.c.at).order_by(journal.c.seq.desc()).limit(1))
             return Restored(
                 incidents=[msgspec.json.decode(body, type=Incident) for body in bodies],
                 calls=[msgspec.json.decode(body, type=Call) for body in connection.execute(select(call.c.body)).scalars()],
                 known=[dedup for dedup in reversed(known.scalars().all()) if dedup is not None],
                 seen=[(row.device, msgspec.json.decode(row.body, type=Seen)) for row in seen],
-                next_number=int(number or 100_001),
+                next_number=(number or FIRST_NUMBER - 1) + 1,
                 opened=total,
                 closed=closed,
                 last_at=from_micros(last_at) if last_at is not None else None,
