@@ -35,7 +35,7 @@ from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Call, Draft, WorkingSet
 from gateway.dispatch.contract import Channel
 from gateway.dispatch.registry import build_channels, check_channels
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.event import Event, Kind, Phase
 from gateway.metrics import Metrics
 from gateway.pipeline import Changes, Pipeline
@@ -317,4 +317,10 @@ def run(config_path: str) -> None:
         loop.add_signal_handler(signal.SIGHUP, house.reload)
         await house.run(stop)
 
-    run_loop(main)
+    try:
+        run_loop(main)
+    except ExceptionGroup as group:
+        ours, others = group.split(GatewayError)  # ours: a part could not start, such as the console whose port is taken
+        if ours is None or others is not None:
+            raise
+        raise ours.exceptions[0] from None
