@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.contract import Rejected, Verdict, to_event
 from drivers.mqtt.station_reply import TOPICS, StationReply
@@ -35,7 +36,7 @@ from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Call, Draft, WorkingSet
 from gateway.dispatch.contract import Channel
 from gateway.dispatch.registry import build_channels, check_channels
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, StoreDown
 from gateway.event import Event, Kind, Phase
 from gateway.metrics import Metrics
 from gateway.pipeline import Changes, Pipeline
@@ -119,7 +120,10 @@ class House:
 
     async def timeline(self, incident_id: str) -> Sequence[Entry]:
         """Journal entries of the incident, oldest first."""
-        return [_entry(row) for row in await asyncio.to_thread(self.store.timeline, incident_id)]
+        try:
+            return [_entry(row) for row in await asyncio.to_thread(self.store.timeline, incident_id)]
+        except SQLAlchemyError as error:
+            raise StoreDown("the journal cannot be read at the moment; try again") from error
 
     def watch(self, callback: Callable[[ConsoleChanges], None]) -> None:
         """Call back in the loop after each commit, and when a line changes."""

@@ -248,8 +248,7 @@ class Pipeline:
         incidents = [incident for incident in draft.incidents.written.values() if incident is not None]
         calls = list(draft.calls.written.items())
         if draft.records or incidents or calls or draft.refusals:
-            number = draft.next_number if draft.next_number != self.working.next_number else 0
-            batch = Batch(records=draft.records, incidents=incidents, calls=calls, refusals=draft.refusals, next_number=number)
+            batch = Batch(records=draft.records, incidents=incidents, calls=calls, refusals=draft.refusals)
             began = monotonic()
             try:
                 await self._writer.run(self.store.write, batch)

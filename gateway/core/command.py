@@ -103,15 +103,17 @@ def _dispatch(draft: Draft, incident: Incident, command: Command, now: datetime)
     if any(leg.responder == responder.id and leg.state in OPEN_LEG for leg in incident.legs):
         raise Refused("already_ordered", responder=responder.id)
     looked_at = draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load, choices=SHOWN)
-    mine = next((candidate for candidate in looked_at.candidates if candidate.responder == responder.id), None)
+    mine = draft.router.look_at(responder, incident.position, now, draft.load)
+    others = [msgspec.structs.replace(c, verdict="fits" if c.verdict == "chosen" else c.verdict) for c in looked_at.candidates]
+    chosen = msgspec.structs.replace(mine, verdict="chosen")
     decision = Decision(
         responder=responder.id,
         rule="operator",
         register=looked_at.register,
         at=now,
         position=incident.position,
-        travel_min=mine.travel_min if mine else None,
-        candidates=looked_at.candidates,
+        travel_min=mine.travel_min,
+        candidates=(chosen, *(other for other in others if other.responder != responder.id)),
     )
     return orders.order(draft, incident, decision, now, command.actor, _identity(command))
 

@@ -125,6 +125,10 @@ class Router:
         known = self.responder(responder)
         return self._climb(known.parent if known else None, now, position, load, asked, [])
 
+    def look_at(self, responder: Responder, position: Position | None, now: datetime, load: Callable[[str], int]) -> Candidate:
+        """What there is to say about one responder."""
+        return _judge(responder, _km(responder, position), now, load, ())
+
     def _climb(
         self, start: str | None, now: datetime, position: Position | None, load: Callable[[str], int], asked: Collection[str], seen: list[Candidate]
     ) -> Decision:

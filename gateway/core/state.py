@@ -22,6 +22,8 @@ KNOWN_LIMIT = 200_000
 # Devices whose last sign of life is remembered; the register of a large city (service levels: 100,000 devices).
 SEEN_LIMIT = 200_000
 
+FIRST_NUMBER = 100_001  # incidents are I100001 and up: six digits are easily said on the telephone
+
 V = TypeVar("V")
 
 
@@ -118,7 +120,7 @@ class WorkingSet:
         self.load: dict[str, int] = {}
         self.seen: OrderedDict[str, Seen] = OrderedDict()
         self.known: OrderedDict[str, None] = OrderedDict()
-        self.next_number = 100_001
+        self.next_number = FIRST_NUMBER
         self.opened = 0
         self.closed = 0
         self.use(register)

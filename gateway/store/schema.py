@@ -44,9 +44,8 @@ incident = Table(
     Column("closed_at", BigInteger),
     Column("next_at", BigInteger),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,  # one tree in place of two: a page less to write for each alarm
 )
-Index("incident_state", incident.c.state)
-
 call = Table(
     "call",
     metadata,

@@ -1,5 +1,6 @@
 """Stories of alarms, orders and answers, read like incident reports. An order that nobody expected fails the story."""
 
+import msgspec
 import pytest
 
 from gateway.core.incident import Action, Flag, LegState, Outcome, State
@@ -390,3 +391,14 @@ def test_signs_of_life_are_not_journalled(room: Room) -> None:
     assert room.records == []
     assert len(room.working.known) == 0
     assert room.working.seen["wearables|w-wang"].at == room.now
+
+
+def test_the_decision_of_an_operators_order_names_what_the_operator_chose(room: Room) -> None:
+    room.press("w-wang")
+    room.do(Action.ACKNOWLEDGE, room.only.id)
+    room.do(Action.DISPATCH, room.only.id, responder="town")
+    facts = msgspec.json.decode(next(record for record in reversed(room.records) if record.kind is Kind.DISPATCH).facts)
+    verdicts = {candidate["responder"]: candidate["verdict"] for candidate in facts["decision"]["candidates"]}
+    assert facts["decision"]["rule"] == "operator"
+    assert [name for name, verdict in verdicts.items() if verdict == "chosen"] == ["town"]
+    assert set(verdicts.values()) == {"chosen", "off_duty", "fits"}
