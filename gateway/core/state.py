@@ -133,7 +133,7 @@ class WorkingSet:
     def restore(self, incidents: Iterable[Incident], calls: Iterable[Call], known: Iterable[str], seen: Iterable[tuple[str, Seen]]) -> None:
         """Rebuild from the store at start."""
         draft = Draft(self)
-        for incident in incidents:
+        for incident in sorted(incidents, key=lambda incident: incident.opened_at):  # of several with one key the newest is joined
             draft.put(incident)
             if incident.is_open:
                 draft.by_key[incident.key] = incident.id
@@ -264,6 +264,8 @@ class Draft:
             overlay.settle()
         for memory, news, limit in ((base.known, self.known, KNOWN_LIMIT), (base.seen, self.seen, SEEN_LIMIT)):
             memory.update(news)  # type: ignore[arg-type]
+            for key in news:
+                memory.move_to_end(key)
             while len(memory) > limit:
                 memory.popitem(last=False)
         base.next_number = self.next_number
