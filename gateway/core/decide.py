@@ -44,7 +44,7 @@ def on_event(draft: Draft, event: Event, now: datetime) -> str:
         _call(draft, event, subject, incident, now)
     elif event.is_alarm:
         _cry(draft, event, subject, incident, now)
-    elif event.phase is Phase.RAISE and facts.severity is not Severity.NONE and event.late is None:
+    elif event.phase in (Phase.RAISE, Phase.REPEAT) and facts.severity is not Severity.NONE and event.late is None:
         _fault(draft, event, subject, incident, now)
     else:
         _fact(draft, event, incident, now)
@@ -66,11 +66,19 @@ def _note_seen(draft: Draft, event: Event, subject: Subject) -> None:
     if event.device is None:
         return
     before = draft.last_seen(f"{event.line}|{event.device}")
-    position = event.position or (before.position if before else None)
     battery = event.battery_pct if event.battery_pct is not None else before.battery_pct if before else None
-    draft.seen[f"{event.line}|{event.device}"] = Seen(at=event.received_at, position=position, battery_pct=battery)
+    draft.seen[f"{event.line}|{event.device}"] = Seen(at=event.received_at, position=_newest_position(before, event), battery_pct=battery)
     if event.position is not None and subject.person is not None:
-        draft.seen[f"person:{subject.person.id}"] = Seen(at=event.received_at, position=event.position)
+        name = f"person:{subject.person.id}"
+        draft.seen[name] = Seen(at=event.received_at, position=_newest_position(draft.last_seen(name), event))
+
+
+def _newest_position(before: Seen | None, event: Event) -> Position | None:
+    """Of the one known and the one just heard: history may arrive after what is newer."""
+    known = before.position if before else None
+    if before is None or known is None or event.position is None:
+        return event.position or known
+    return known if (event.position.fixed_at or event.received_at) < (known.fixed_at or before.at) else event.position
 
 
 def _joinable(draft: Draft, subject: Subject, event: Event) -> Incident | None:
@@ -96,17 +104,19 @@ def _cry(draft: Draft, event: Event, subject: Subject, incident: Incident | None
     draft.record_event(event, incident.id)
     again = event.phase is Phase.RAISE or severity.rank < incident.severity.rank or incident.state is State.RESOLVED
     if not again:
-        draft.put(_joined(incident, event, now))
+        draft.put(_joined(incident, event, now, mixed=_is_mixed(incident, event)))
         return
     incident = _second_cry(draft, incident, event, subject, severity, now)
-    draft.put(rearm(draft, orders.repeat_all(draft, incident, now), now))
+    draft.put(rearm(draft, orders.order_anew(draft, incident, now), now))
 
 
 def _second_cry(draft: Draft, incident: Incident, event: Event, subject: Subject, severity: Severity, now: datetime) -> Incident:
-    """Back to raised, sounding again (invariant 3). A worse kind becomes the incident's kind; a better one changes nothing."""
+    """Back to raised, sounding again, open orders repeated (invariant 3). A worse kind becomes the incident's kind; a better one changes nothing."""
     worse = severity.rank < incident.severity.rank
     changes: dict[str, Any] = {
-        "flags": with_flags(incident.flags, add=(Flag.SECOND_CRY,), drop=(Flag.ENDED, Flag.STALLED)),
+        "flags": with_flags(incident.flags, add=(Flag.SECOND_CRY,), drop=(Flag.ENDED, Flag.CANCELLED, Flag.STALLED)),
+        "mixed": _is_mixed(incident, event),
+        "deadlines": _pressed(draft, incident, severity if worse else incident.severity, now),
         "cries": incident.cries + 1,
         "entries": incident.entries + 1,
         "last_event_at": event.received_at,
@@ -120,7 +130,18 @@ def _second_cry(draft: Draft, incident: Incident, event: Event, subject: Subject
         changes |= {"severity": severity, "kind": event.kind}
     if event.device is not None and KINDS[event.kind].group is not Group.TELEPHONE:
         changes |= {"device": event.device, "line": event.line}
-    return apply(incident, Action.SECOND_CRY, now, **changes)
+    return orders.repeat_all(apply(incident, Action.SECOND_CRY, now, **changes), now)
+
+
+def _pressed(draft: Draft, incident: Incident, severity: Severity, now: datetime) -> dict[str, datetime]:
+    """The deadlines after news of this severity: the one to acknowledge may come nearer by it, never go further away."""
+    at = now + timedelta(seconds=draft.policy_for(severity).acknowledge_s)
+    return {**incident.deadlines, "acknowledge": min(at, incident.deadlines.get("acknowledge", at))}
+
+
+def _is_mixed(incident: Incident, event: Event) -> bool:
+    """With this event, are there alarms of several kinds or devices in it? Then the end of one is not the end of all."""
+    return incident.mixed or (event.kind, event.device) != (incident.kind, incident.device)
 
 
 def _joined(incident: Incident, event: Event, now: datetime, **changes: object) -> Incident:
@@ -160,10 +181,12 @@ def _fault(draft: Draft, event: Event, subject: Subject, incident: Incident | No
         severity = Severity.CRITICAL
     if incident is None:
         incident = _open(draft, event, subject, severity, now)
-    elif severity.rank < incident.severity.rank:
+    elif severity.rank < incident.severity.rank or incident.state is State.RESOLVED:
         incident = rearm(draft, _second_cry(draft, incident, event, subject, severity, now), now)
     else:
-        incident = _joined(incident, event, now, flags=with_flags(incident.flags, drop=(Flag.ENDED,)))
+        deadlines = _pressed(draft, incident, incident.severity, now) if Flag.ENDED in incident.flags else incident.deadlines
+        flags = with_flags(incident.flags, drop=(Flag.ENDED,))
+        incident = rearm(draft, _joined(incident, event, now, flags=flags, deadlines=deadlines, mixed=_is_mixed(incident, event)), now)
     draft.record_event(event, incident.id)
     draft.put(incident)
 
@@ -173,9 +196,12 @@ def _fact(draft: Draft, event: Event, incident: Incident | None, now: datetime) 
     draft.record_event(event, incident.id if incident else None)
     if incident is None:
         return
-    ended_kind = ENDS.get(event.kind, event.kind if event.phase is Phase.CLEAR else None)
+    kind = KINDS[incident.kind]
+    is_its_end = ENDS.get(event.kind, event.kind if event.phase is Phase.CLEAR else None) is incident.kind and event.device == incident.device
     in_time = event.kind is not Kind.FALL_SUSPECTED or event.received_at - incident.opened_at <= TAKE_BACK
-    if ended_kind is incident.kind and KINDS[incident.kind].ends and in_time:
+    if event.late is not None:
+        incident = _joined(incident, event, now)
+    elif is_its_end and kind.ends and in_time and not incident.mixed:
         later = {"acknowledge": now + timedelta(seconds=draft.policy.warning.acknowledge_s)} if incident.state is State.RAISED else {}
         incident = apply(
             incident,
@@ -186,7 +212,7 @@ def _fact(draft: Draft, event: Event, incident: Incident | None, now: datetime) 
             last_event_at=event.received_at,
             deadlines={**incident.deadlines, **later},
         )
-    elif event.kind is Kind.CANCEL or event.phase is Phase.CLEAR:
+    elif event.kind is Kind.CANCEL or (is_its_end and kind.group is Group.PERSON):
         incident = _joined(incident, event, now, flags=with_flags(incident.flags, add=(Flag.CANCELLED,)))
     else:
         incident = _joined(incident, event, now)
@@ -214,7 +240,7 @@ def _call(draft: Draft, event: Event, subject: Subject, incident: Incident | Non
         if worse:
             incident = _second_cry(draft, incident, event, subject, severity, now)
         else:
-            incident = _joined(incident, event, now)
+            incident = _joined(incident, event, now, mixed=_is_mixed(incident, event))
         incident = msgspec.structs.replace(incident, **_call_facts(event, key))
     if incident is not None and lost:
         due = incident.deadlines.get("call") or now + timedelta(seconds=draft.call_rules.call_back_s)

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from gateway.core.incident import ASKED, COMING, OPEN_LEG, Action, Flag, Incident, LegState, State, apply, apply_leg, with_flags
-from gateway.core.orders import machine_orders, order_above, order_nearest, repeat
+from gateway.core.incident import ASKED, COMING, Action, Flag, Incident, LegState, State, apply, apply_leg, with_flags
+from gateway.core.orders import is_somebody_open, machine_orders, order_above, order_nearest, repeat
 from gateway.core.register import ResponderKind
 from gateway.core.state import Draft
 from gateway.event import Kind
@@ -15,7 +15,8 @@ from gateway.event import Kind
 def rearm(draft: Draft, incident: Incident, now: datetime) -> Incident:
     """The incident with exactly the deadlines its state asks for (invariant 4). Running ones are never moved back."""
     policy = draft.policy_for(incident.severity)
-    legs = {leg.delivery: leg.state for leg in incident.legs}
+    is_taken = incident.state is State.ACKNOWLEDGED  # then the desk has answered, and is not asked again
+    legs = {leg.delivery: leg.state for leg in incident.legs if not (is_taken and leg.responder == draft.router.desk.id)}
     kept = {name: at for name, at in incident.deadlines.items() if _still_due(name, incident, legs)}
     if incident.state is State.RAISED:
         kept.setdefault("acknowledge", now + timedelta(seconds=policy.acknowledge_s))
@@ -57,11 +58,11 @@ def _passed(draft: Draft, incident: Incident, name: str, now: datetime) -> Incid
         case "acknowledge":
             incident = _escalate(draft, incident, now, "not_acknowledged")
             incident = _again(incident, name, now, policy.repeat_s)
-            if machine_orders(draft, incident, "at_once", "unacknowledged") and not any(leg.state in OPEN_LEG for leg in incident.legs):
+            if machine_orders(draft, incident, "at_once", "unacknowledged") and not _is_served(incident):
                 incident = order_nearest(draft, incident, now)
         case "call":
             incident = _escalate(draft, incident, now, "not_called_back")
-            if not any(leg.state in OPEN_LEG for leg in incident.legs):
+            if not is_somebody_open(incident):
                 incident = order_nearest(draft, incident, now)
         case "reply":
             incident = _no_reply(draft, incident, delivery, now)
@@ -84,14 +85,17 @@ def _no_reply(draft: Draft, incident: Incident, delivery: str, now: datetime) ->
     if leg is None or leg.state not in ASKED:
         return incident
     responder = draft.router.responder(leg.responder)
-    if responder is None or responder.kind is ResponderKind.DESK:
+    if responder is not None and responder.kind is ResponderKind.DESK:
         draft.record(Kind.ESCALATE, now, incident, reason="not_answered", to=leg.responder, repeat=leg.repeat + 1)
         return repeat(draft, incident, leg, now)  # the desk is asked for ever
     draft.record(Kind.EXPIRED, now, incident, delivery=delivery, responder=leg.responder)
     incident = apply_leg(incident, leg, "expire", now)
-    if any(other.state in OPEN_LEG for other in incident.legs):
-        return incident
-    return order_above(draft, incident, leg, now)
+    return incident if is_somebody_open(incident) else order_above(draft, incident, leg, now)
+
+
+def _is_served(incident: Incident) -> bool:
+    """Is somebody asked or coming, or was this very cry seen to? Then the desk rings on, and no other responder is sent."""
+    return is_somebody_open(incident) or any(leg.state is LegState.DONE and leg.ts == incident.ts for leg in incident.legs)
 
 
 def _escalate(draft: Draft, incident: Incident, now: datetime, reason: str, *flags: Flag) -> Incident:

@@ -201,6 +201,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key        what joins events: person:…, home:…, device:…, caller:…, line:…
     candidates several persons registered under the caller's number; empty once somebody is identified
     cries      presses and alarms that raised or re-raised it; entries counts everything joined
+    mixed      alarms of several kinds or devices are in it, so that the end of one is not the end of all
     deadlines  name → aware UTC: acknowledge, call, idle, call_back, reply:<delivery>, arrive:<delivery>
     """
 
@@ -227,6 +228,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     flags: tuple[Flag, ...] = ()
     cries: int = 1
     entries: int = 1
+    mixed: bool = False
     owner: str | None = None
     acknowledged_at: datetime | None = None
     resolved_at: datetime | None = None

@@ -24,10 +24,10 @@ def order_nearest(
     return order(draft, incident, decision, now, actor, identity)
 
 
-def order_above(draft: Draft, incident: Incident, leg: Leg, now: datetime) -> Incident:
+def order_above(draft: Draft, incident: Incident, leg: Leg, now: datetime, actor: str | None = None) -> Incident:
     """Up the tree from a responder that was silent, declined or could not be reached."""
     asked = {other.responder for other in incident.legs}
-    return order(draft, incident, draft.router.above(leg.responder, incident.position, now, draft.load, asked), now)
+    return order(draft, incident, draft.router.above(leg.responder, incident.position, now, draft.load, asked), now, actor)
 
 
 def order(draft: Draft, incident: Incident, decision: Decision, now: datetime, actor: str | None = None, identity: str | None = None) -> Incident:
@@ -36,6 +36,8 @@ def order(draft: Draft, incident: Incident, decision: Decision, now: datetime, a
     policy = draft.policy_for(incident.severity)
     standing = next((leg for leg in incident.legs if leg.responder == responder.id and leg.state in OPEN_LEG), None)
     if standing is not None:
+        said = {"delivery": standing.delivery, "responder": standing.responder, "repeat": standing.repeat + 1, "decision": decision}
+        draft.record(Kind.DISPATCH, now, incident, actor, identity, **said)
         return repeat(draft, incident, standing, now)
     reply_by = now + timedelta(seconds=policy.repeat_s if responder.kind is ResponderKind.DESK else policy.reply_s)
     leg = Leg(
@@ -73,16 +75,24 @@ def repeat(draft: Draft, incident: Incident, leg: Leg, now: datetime) -> Inciden
     return msgspec.structs.replace(with_leg(incident, again, now), deadlines=deadlines)
 
 
-def repeat_all(draft: Draft, incident: Incident, now: datetime) -> Incident:
-    """A second cry: every open leg hears it; with none open, the nearest is ordered anew where policy lets the machine order."""
-    open_legs = [leg for leg in incident.legs if leg.state in OPEN_LEG]
-    for leg in open_legs:
-        again = msgspec.structs.replace(leg, pending="order", ts=incident.ts, repeat=leg.repeat + 1)
-        incident = with_leg(incident, again, now)
-    if not open_legs and machine_orders(draft, incident, "at_once"):
-        decision = draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load)
-        incident = order(draft, incident, decision, now)
+def repeat_all(incident: Incident, now: datetime) -> Incident:
+    """A second cry: every open leg hears it."""
+    for leg in incident.legs:
+        if leg.state in OPEN_LEG:
+            incident = with_leg(incident, msgspec.structs.replace(leg, pending="order", ts=incident.ts, repeat=leg.repeat + 1), now)
     return incident
+
+
+def order_anew(draft: Draft, incident: Incident, now: datetime) -> Incident:
+    """A second cry that no open leg hears: the nearest is ordered, asked before or not, where policy lets the machine order at once."""
+    if is_somebody_open(incident) or not machine_orders(draft, incident, "at_once"):
+        return incident
+    return order(draft, incident, draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load), now)
+
+
+def is_somebody_open(incident: Incident) -> bool:
+    """Is anybody asked or coming?"""
+    return any(leg.state in OPEN_LEG for leg in incident.legs)
 
 
 def machine_orders(draft: Draft, incident: Incident, *words: str) -> bool:
@@ -104,8 +114,11 @@ def answer(draft: Draft, event: Event, now: datetime) -> str | None:
     by = str(event.detail.get("by") or "")
     event = msgspec.structs.replace(event, person=incident.person)
     draft.record_event(event, incident.id)
+    if leg.state is LegState.DONE:
+        return None  # said before: it stands in the timeline
     winner = next((other for other in incident.legs if other.delivery != delivery and other.exclusive and other.state in COMING), None)
-    if not incident.is_open or leg.state is LegState.WITHDRAWN or (leg.exclusive and winner is not None and leg.state not in COMING):
+    is_over = incident.state in (State.RESOLVED, State.CLOSED) and leg.state not in OPEN_LEG
+    if is_over or leg.state is LegState.WITHDRAWN or (leg.exclusive and winner is not None and leg.state not in COMING):
         if event.kind is not Kind.DECLINE:
             notice = f"taken_by:{winner.responder}" if winner else "withdrawn"
             draft.put(with_leg(incident, msgspec.structs.replace(leg, state=LegState.WITHDRAWN, pending=notice), now))
@@ -132,8 +145,7 @@ def _moved(draft: Draft, incident: Incident, leg: Leg, event: Event, by: str, no
         deadlines[f"arrive:{leg.delivery}"] = now + timedelta(seconds=policy.arrive_s)
     incident = msgspec.structs.replace(incident, deadlines=deadlines)
     if event.kind is Kind.DECLINE:
-        waiting = any(other.state in OPEN_LEG for other in incident.legs)
-        return incident if waiting else order_above(draft, incident, leg, now)
+        return incident if is_somebody_open(incident) else order_above(draft, incident, leg, now)
     if leg.state not in COMING and leg.exclusive:
         incident = _withdraw_rivals(incident, leg, now)
         if policy.accept_acknowledges and incident.state is State.RAISED:
@@ -178,6 +190,8 @@ def delivered(draft: Draft, delivery: str, repeat_no: int, notice: str, failed: 
     still = leg.pending if (leg.pending != notice or leg.repeat != repeat_no) else ""
     if notice != "order":
         draft.put(with_leg(incident, msgspec.structs.replace(leg, pending=still), now))
+        why = {"reason": failed} if failed is not None else {}
+        draft.record(Kind.FAILED if failed else Kind.SENT, now, incident, delivery=delivery, responder=leg.responder, notice=notice, **why)
         return
     if failed is None:
         state = LegState.SENT if leg.state is LegState.QUEUED else leg.state
@@ -189,7 +203,7 @@ def delivered(draft: Draft, delivery: str, repeat_no: int, notice: str, failed: 
         incident = apply_leg(incident, leg, "fail", now, pending="", reason=failed)
         deadlines = {name: at for name, at in incident.deadlines.items() if name != f"reply:{delivery}"}
         incident = msgspec.structs.replace(incident, deadlines=deadlines)
-        draft.put(order_above(draft, incident, leg, now))
+        draft.put(incident if is_somebody_open(incident) else order_above(draft, incident, leg, now))
     else:
         draft.put(with_leg(incident, msgspec.structs.replace(leg, pending=still), now))
 
