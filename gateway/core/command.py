@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.core import orders
 from gateway.core.escalation import rearm
-from gateway.core.incident import OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
+from gateway.core.incident import COMING, OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
 from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Draft
 from gateway.errors import Refused
@@ -126,11 +126,12 @@ def _withdraw(draft: Draft, incident: Incident, command: Command, now: datetime)
     return apply(withdrawn, Action.WITHDRAW, now)
 
 
-def _escalate(draft: Draft, incident: Incident, _command: Command, now: datetime) -> Incident:
+def _escalate(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
     incident = apply(incident, Action.ESCALATE, now, flags=with_flags(incident.flags, add=(Flag.ESCALATED,)))
     asked = [leg for leg in incident.legs if leg.state in OPEN_LEG]
-    if asked:
-        return orders.order_above(draft, incident, asked[-1], now)
+    if asked:  # while somebody is coming it is an order beside theirs, else its accept would be answered "taken"
+        is_coming = any(leg.state in COMING for leg in asked)
+        return orders.order_above(draft, incident, asked[-1], now, command.actor if is_coming else None)
     return orders.order_nearest(draft, incident, now)
 
 
@@ -143,12 +144,13 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
         changes["position"] = Position(lat=person.lat, lon=person.lon, source="home")
     key = f"person:{person.id}"
     other = draft.incident_of_key(key)
-    if other is None or not other.is_open:
-        if draft.by_key.get(incident.key) == incident.id:
-            del draft.by_key[incident.key]
-        draft.by_key[key] = incident.id
-        changes["key"] = key
-    return apply(incident, Action.IDENTIFY, now, **changes)
+    if other is not None and other.state not in (State.RESOLVED, State.CLOSED):
+        return apply(incident, Action.IDENTIFY, now, **changes)
+    identified = apply(incident, Action.IDENTIFY, now, key=key, **changes)
+    if draft.by_key.get(incident.key) == incident.id:
+        del draft.by_key[incident.key]
+    draft.by_key[key] = incident.id
+    return identified
 
 
 def _resolve(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -167,6 +169,7 @@ def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime
         return apply(incident, Action.CALL_BACK, now, flags=with_flags(incident.flags, drop=(Flag.CALL_DUE,)), deadlines=deadlines)
     if command.facts.get("complaint"):
         return _complain(draft, incident, command, now)
+    incident = orders.withdraw_open(incident, now, reason="closed")
     return apply(incident, Action.CALL_BACK, now, satisfaction=satisfaction, closed_at=now)
 
 
