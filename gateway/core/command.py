@@ -52,8 +52,9 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
         done = msgspec.structs.replace(done, deadlines=untouched, flags=flags)
     done = rearm(draft, done, now)
     draft.put(done)
-    if not done.is_open and draft.by_key.get(done.key) == done.id:
-        del draft.by_key[done.key]
+    if done.key != incident.key or done.state != incident.state:
+        for key in {done.key, incident.key}:
+            draft.find_joined(key)
     return done
 
 
@@ -146,11 +147,7 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
     other = draft.incident_of_key(key)
     if other is not None and other.state not in (State.RESOLVED, State.CLOSED):
         return apply(incident, Action.IDENTIFY, now, **changes)
-    identified = apply(incident, Action.IDENTIFY, now, key=key, **changes)
-    if draft.by_key.get(incident.key) == incident.id:
-        del draft.by_key[incident.key]
-    draft.by_key[key] = incident.id
-    return identified
+    return apply(incident, Action.IDENTIFY, now, key=key, **changes)
 
 
 def _resolve(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -176,10 +173,7 @@ def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime
 def _complain(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
     _required(command, "note")
     flags = with_flags(incident.flags, add=(Flag.COMPLAINT,))
-    incident = apply(incident, Action.COMPLAIN, now, flags=flags, owner=command.actor, acknowledged_at=now, resolved_at=None, closed_at=None)
-    if draft.by_key.get(incident.key) is None:
-        draft.by_key[incident.key] = incident.id
-    return incident
+    return apply(incident, Action.COMPLAIN, now, flags=flags, owner=command.actor, acknowledged_at=now, resolved_at=None, closed_at=None)
 
 
 def _required(command: Command, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from gateway.config import CallsConfig, Policy, PolicyConfig
-from gateway.core.incident import OPEN_LEG, Incident
+from gateway.core.incident import OPEN_LEG, Incident, State
 from gateway.core.register import Register
 from gateway.core.routing import Router
 from gateway.event import Event, Kind, Phase, Position, Severity
@@ -133,7 +133,7 @@ class WorkingSet:
     def restore(self, incidents: Iterable[Incident], calls: Iterable[Call], known: Iterable[str], seen: Iterable[tuple[str, Seen]]) -> None:
         """Rebuild from the store at start."""
         draft = Draft(self)
-        for incident in sorted(incidents, key=lambda incident: incident.opened_at):  # of several with one key the newest is joined
+        for incident in sorted(incidents, key=_joined_last):
             draft.put(incident)
             if incident.is_open:
                 draft.by_key[incident.key] = incident.id
@@ -205,6 +205,16 @@ class Draft:
         name = self.by_key.get(key)
         return self.incidents.get(name) if name else None
 
+    def find_joined(self, key: str) -> None:
+        """An operator has moved an incident of this key: which of those still open do its events join now? Seldom asked, so it may look at all."""
+        names = self.base.incidents.keys() | self.incidents.written.keys()
+        mine = [incident for name in names if (incident := self.incidents.get(name)) is not None and incident.key == key and incident.is_open]
+        joined = max(mine, key=_joined_last, default=None)
+        if joined is not None:
+            self.by_key[key] = joined.id
+        elif key in self.by_key:
+            del self.by_key[key]
+
     def put(self, incident: Incident) -> None:
         """Write an incident, and keep the indexes over its legs true."""
         before = self.incidents.get(incident.id)
@@ -271,6 +281,11 @@ class Draft:
         base.next_number = self.next_number
         base.opened += self.opened
         base.closed += self.closed
+
+
+def _joined_last(incident: Incident) -> tuple[bool, datetime, str]:
+    """Of several with one key the last in this order is joined: one that is worked on before one that awaits its call-back, then the newest."""
+    return incident.state is not State.RESOLVED, incident.opened_at, incident.id
 
 
 _encoder = msgspec.json.Encoder()
