@@ -24,6 +24,7 @@ SECOND_CRIES = 0.05  # of all cries
 CALLS_WAITING = 2  # on the panel: the next is offered as soon as one is taken
 CALL_EVERY_S = 0.15
 TALK_S = (0.3, 6.0)  # some calls live through one restart or two
+PATIENCE_S = 120.0  # longer than any outage in a test
 ANSWER_S = 0.5  # the panel's patience; a second or two would only make the test longer
 ACCEPTS = 0.1  # of all orders; the others are never answered
 
@@ -82,8 +83,7 @@ class Crowd:
 
     async def _panel_calls(self) -> None:
         for number in range(self.house.district.rooms):
-            while len(self.panel.calls) - self.panel.confirmed >= CALLS_WAITING:
-                await asyncio.sleep(TURN_S / 5)
+            await until(lambda: len(self.panel.calls) - self.panel.confirmed < CALLS_WAITING, "the panel takes another call", PATIENCE_S)
             self.panel.press(self.house.district.room(number), f"ROOM {number}")
 
     async def _press(self) -> None:

@@ -3,14 +3,11 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -19,9 +16,7 @@ from house import District, House, Setting
 from servers import program, until
 
 from simulators.espa_panel import EspaPanel
-from simulators.hep_writer import packet
 from simulators.pbx import Outcome, Pbx
-from simulators.sip_text import Dialog
 from simulators.stations import Behaviour, Stations
 from simulators.wearables import Fleet
 
@@ -131,7 +126,7 @@ async def test_port_closed_and_reopened(tmp_path: Path) -> None:
 
 async def test_exchange_falls_silent(tmp_path: Path) -> None:
     setting = Setting(mandatory=("pbx",), silence_s={"pbx": 1.5})
-    async with street(tmp_path, setting) as (house, seen):
+    async with street(tmp_path, setting) as (house, _):
         async with Pbx(house.hep, area_code="0931") as pbx:
             await pbx.call("first", house.district.caller(0), Outcome.ABANDONED, ring_s=0.1)
             await house.sees(lambda: _is(house, "pbx", "suspect"), "silence is noticed")
@@ -151,8 +146,8 @@ async def test_disk_full(tmp_path: Path) -> None:
     """Receipts are withheld while nothing can be written; afterwards everything is there."""
     data = tmp_path / "small"
     data.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(data)], check=False).returncode != 0:
-        pytest.skip("a file system of two megabytes can be mounted by root only")
+    if os.geteuid() != 0 or not _run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(data)):
+        pytest.skip("NOT TESTED: only root can mount a file system of two megabytes")
     try:
         async with street(tmp_path, Setting(data="small")) as (house, seen):
             await seen.wear(0)
@@ -174,14 +169,15 @@ async def test_disk_full(tmp_path: Path) -> None:
             await until(lambda: all(seen.order_for(device, ts) for device, ts in newest.items()), "every cry reached a station", BACK_S)
             await house.ready()
             assert await house.metric("gateway_rejected_total") == 0, "a full disk is nobody's fault but ours"
-            journalled = {
-                (e["device"], e["detail"]["ts"])
-                for e in (msgspec.json.decode(str(r["facts"])) for r in house.journal() if r["kind"] == "sos")
-                if "ts" in e.get("detail", {})
-            }
+            events = [msgspec.json.decode(str(row["facts"])) for row in house.journal() if row["kind"] == "sos"]
+            journalled = {(event["device"], event["detail"]["ts"]) for event in events if "ts" in event["detail"]}
             assert {(message.device, message.ts) for message in sent} <= journalled
     finally:
-        subprocess.run(["umount", "-l", str(data)], check=False)
+        _run("umount", "-l", str(data))
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def _fill(folder: Path) -> None:

@@ -56,7 +56,8 @@ async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
         return (
             f"seed {seed}: {kills} kills ({in_the_start} in the start), "
             f"{len(crowd.confirmed_cries)} cries and {len(crowd.confirmed_calls)} panel calls confirmed, 0 lost; "
-            f"{heard} of {len(crowd.receiver.presses)} presses heard, {len(desk.ever_called)} of {len(crowd.pbx.calls)} calls seen live, {by_telephone} incidents of them; "
+            f"{heard} of {len(crowd.receiver.presses)} presses heard, "
+            f"{len(desk.ever_called)} of {len(crowd.pbx.calls)} calls seen live, {by_telephone} incidents of them; "
             f"{counts.orders} orders, 0 under two ids, {counts.duplicates} repeated under the same id; "
             f"{len(desk.seen)} incidents seen and {len(desk.taken)} taken, 0 undone; {proof.stdout.strip().partition(';')[0]}"
         )

@@ -96,6 +96,10 @@ class Restarts(RuleBasedStateMachine):
             more.setdefault("dedup", str(self.count))
             decide.on_event(draft, Event(kind=kind, line=line, device=device, received_at=self.now, occurred_at=self.now, **more), self.now)
 
+    def do(self, action: Action, name: str, key: str | None = None, **facts: object) -> None:
+        with self.batch() as draft:
+            on_command(draft, Command(action=action, actor="Li Na", incident=name, facts=facts, key=key), self.now)
+
     @rule(kind=kinds, device=devices, phase=phases, placed=st.booleans())
     def cry(self, kind: Kind, device: str, phase: Phase, placed: bool) -> None:
         position = Position(lat=36.341, lon=102.861, fixed_at=self.now) if placed else None
@@ -145,8 +149,7 @@ class Restarts(RuleBasedStateMachine):
             Action.CALL_BACK: {"satisfaction": 5, "complaint": pick % 7 == 0, "note": "late"},
         }.get(action, {})
         try:
-            with self.batch() as draft:
-                on_command(draft, Command(action=action, actor="Li Na", incident=name, facts=facts, key=key and f"{name}|{action}|{key}"), self.now)
+            self.do(action, name, key and f"{name}|{action}|{key}", **facts)
         except Refused:
             pass
 
@@ -187,6 +190,25 @@ class Restarts(RuleBasedStateMachine):
     @invariant()
     def the_chain_is_whole(self) -> None:
         assert self.store.verify()[1] is None
+
+
+def test_a_complaint_is_joined_again_when_the_newer_incident_is_closed() -> None:
+    """Found by comparing with a new life: only after a restart did the next cry join the incident that was still being worked on."""
+    life = Restarts()
+    try:
+        for name in ("I100001", "I100002"):
+            life.event(Kind.SOS, "wearables", "w-wang")
+            life.do(Action.ACKNOWLEDGE, name)
+            life.do(Action.RESOLVE, name, outcome="helped")
+            life.now += timedelta(minutes=11)
+        life.do(Action.COMPLAIN, "I100001", note="nobody came")
+        life.do(Action.CALL_BACK, "I100002")
+        life.a_new_life_begins_with_the_same()
+        life.event(Kind.SOS, "wearables", "w-wang")
+        assert life.working.incidents["I100001"].cries == 2
+        assert "I100003" not in life.working.incidents
+    finally:
+        life.teardown()
 
 
 def facts_of(working: WorkingSet, now: datetime) -> dict[str, object]:
