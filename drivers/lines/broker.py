@@ -135,9 +135,10 @@ class _Connection:
         tasks: list[asyncio.Task[None]] = []
         try:
             await session.connect()
+            # Before subscribing: what the broker kept for us comes at once, and its receipts must flow for the answer behind it to reach us.
+            tasks.append(asyncio.create_task(self._store_groups(), name=f"{self._name}-store"))
             await session.subscribe(self._codec.topics)
             self._report.live()
-            tasks.append(asyncio.create_task(self._store_groups(), name=f"{self._name}-store"))
             if self._silence_s is not None:
                 tasks.append(asyncio.create_task(self._watch_silence(self._silence_s), name=f"{self._name}-silence"))
             ends: list[asyncio.Future[Any]] = [session.lost, *tasks]

@@ -265,6 +265,17 @@ async def test_reading_stops_beyond_the_limit_and_keep_alive_goes_on(mosquitto, 
     await until(lambda: mosquitto.said("Received PUBACK from gateway-wearables") == 200, "all receipts")
 
 
+async def test_more_waiting_at_the_broker_than_we_read_at_once_does_not_shut_us_out(mosquitto, outsider, start) -> None:  # noqa: F811
+    """What was kept for us comes before the broker's answer to our subscription: its receipts must flow meanwhile."""
+    pipeline = Pipeline()
+    line = await start(pipeline, receive_maximum=20)
+    await line.end()
+    await outsider.publish("wearables/w-1/event", *(cry(number) for number in range(1, 201)))
+    await start(pipeline, receive_maximum=20)
+    await until(lambda: len(pipeline.stored) == 200, "all that was kept is stored")
+    assert pipeline.sequences == list(range(1, 201))
+
+
 async def test_silence_is_reported_once_and_ends_with_the_next_message(outsider, start) -> None:  # noqa: F811
     pipeline = Pipeline()
     running = await start(pipeline, silence_s=0.2)
