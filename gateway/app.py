@@ -169,11 +169,12 @@ class House:
                 notifier.stopping()
                 await _finish(lines)  # 1. no new events
                 self.pipeline.finish()
-                async with asyncio.timeout(self.config.gateway.drain_s):
-                    await core  # 2. what was handed over is on disk
+                try:
+                    async with asyncio.timeout(self.config.gateway.drain_s):
+                        await core  # 2. what was handed over is on disk
+                except TimeoutError:  # caught in here: out of the group it would come as a group
+                    log.warning("stopped before everything was handled; the devices repeat it", drain_s=self.config.gateway.drain_s)
                 await _finish(rest)
-        except TimeoutError:
-            log.warning("stopped before everything was handled; the devices repeat it", drain_s=self.config.gateway.drain_s)
         finally:
             await self.pipeline.close()
             self.store.close()
