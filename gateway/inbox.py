@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("pipeline")
 
-URGENT_GROUPS = frozenset((Group.PERSON, Group.ENVIRONMENT, Group.TELEPHONE, Group.PEOPLE))
+# A cancel keeps its place among the cries: processed after a later one it would seem to cancel that.
+URGENT_GROUPS = frozenset((Group.PERSON, Group.ENVIRONMENT, Group.TELEPHONE, Group.PEOPLE, Group.SUBJECTLESS))
 # Deadlines of one incident that are handled in one go after downtime; each moves itself on, so this is never reached.
 DUE_AT_ONCE = 16
 
@@ -183,8 +184,15 @@ class Fact(Item):
             self.answer.set_result(None)
 
     def handed_back(self) -> None:
+        self._fail(StoreDown("the store takes nothing at the moment; try again"))
+
+    def condemned(self, reason: str) -> bool:
+        self._fail(Refused(reason, 500))
+        return super().condemned(reason)
+
+    def _fail(self, error: Exception) -> None:
         if not self.answer.done():
-            self.answer.set_exception(StoreDown("the store takes nothing at the moment; try again"))
+            self.answer.set_exception(error)
 
 
 class Due(Item):
@@ -204,6 +212,9 @@ class Due(Item):
                 return
             self.pipeline.metrics.deadline_late_seconds.observe((now - due[1]).total_seconds())
             on_deadline(draft, incident, due[0], now)
+
+    def settled(self) -> None:
+        self.pipeline.arm(self.incident)  # found not yet due (the clock went back a little), it would never be looked at again
 
     def handed_back(self) -> None:
         self.pipeline.look_again(self.incident)
@@ -226,6 +237,9 @@ class Delivered(Item):
     def decide(self, draft: Draft, now: datetime) -> None:
         delivery, repeat, notice = self.key
         delivered(draft, delivery, repeat, notice, self.failed, now)
+
+    def settled(self) -> None:
+        self.pipeline.outbox.reported(self.key)
 
     def handed_back(self) -> None:
         self.pipeline.report_again(self.key, self.failed)

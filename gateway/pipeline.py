@@ -9,6 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ from gateway.store.writer import Writer
 log = structlog.get_logger("pipeline")
 
 BATCH_LIMIT = 1000  # events in one transaction: 6 ms of writing (performance page), so the next batch never waits long
+DUE_LIMIT = BATCH_LIMIT // 2  # deadlines queued in one turn: a hundred thousand that passed while we were down leave room for alarms
 CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
 CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
 LINGER_S = 0.02  # a channel's report may wait so long for a batch to travel with: it spares a commit per order, and nobody sees 20 ms
@@ -70,6 +72,7 @@ class Pipeline:
         self._armed: dict[str, datetime] = {}
         self._watchers: list[Callable[[Changes], None]] = []
         self._unsaved: dict[str, Seen] = {}
+        self._saving: dict[str, Seen] = {}
         self._saved_at = monotonic()
         self._reports_due = 0.0
         self._offset = utc_now() - timedelta(seconds=monotonic())
@@ -135,15 +138,16 @@ class Pipeline:
     async def run(self) -> None:
         """Batch after batch, until `finish`. Cancelling between batches loses nothing that was receipted."""
         while True:
+            if self._saving or monotonic() - self._saved_at >= CHECKPOINT_S:
+                await self._save_seen()
             self._tick()
             items = self._take()
             if items:
                 await self._commit(items)
+                await asyncio.sleep(0)  # a fast disk lets us commit without waiting: let the others have their turn
             elif self._finishing:
                 return
-            elif monotonic() - self._saved_at >= CHECKPOINT_S:
-                await self._save_seen()
-            else:
+            elif not self._saving:
                 await self._sleep()
 
     def finish(self) -> None:
@@ -154,7 +158,8 @@ class Pipeline:
     async def close(self) -> None:
         """Stop deliveries (they go on after the next start), write the signs of life, let the writer go."""
         await self.outbox.close()
-        await self._save_seen()
+        while (self._saving or self._unsaved) and await self._save_seen():
+            pass
         self._writer.close()
 
     # --- what waits --------------------------------------------------------------------------------------------------
@@ -198,11 +203,13 @@ class Pipeline:
             self._timers = [(at + step, name) for at, name in self._timers]
             self._armed = {name: at + step for name, at in self._armed.items()}
             self.step_again(step)
-        while self._timers and self._timers[0][0] <= now:
+        room = DUE_LIMIT
+        while room and self._timers and self._timers[0][0] <= now:
             at, name = heapq.heappop(self._timers)
             if self._armed.get(name) == at:
                 del self._armed[name]
                 self._urgent.append(Due(name, self))
+                room -= 1
         while self._leaving and self._leaving[0][0] <= now:
             self.working.forget(self._leaving.popleft()[1])
 
@@ -211,6 +218,12 @@ class Pipeline:
         if due is not None and incident.is_open and self._armed.get(incident.id) != due[1]:
             self._armed[incident.id] = due[1]
             heapq.heappush(self._timers, (due[1], incident.id))
+
+    def arm(self, incident: str) -> None:
+        """Make sure that its next deadline will be looked at."""
+        known = self.working.incidents.get(incident)
+        if known is not None:
+            self._arm(known)
 
     def look_again(self, incident: str) -> None:
         """A deadline could not be handled now: soon again."""
@@ -251,7 +264,10 @@ class Pipeline:
             batch = Batch(records=draft.records, incidents=incidents, calls=calls, refusals=draft.refusals)
             began = monotonic()
             try:
-                await self._writer.run(self.store.write, batch)
+                if self.store.is_fast:
+                    self.store.write(batch)
+                else:
+                    await self._writer.run(self.store.write, batch)
             except KnownAlready as known:
                 self.working.known.update(dict.fromkeys(known.identities))
                 return await self._write(items)
@@ -319,14 +335,20 @@ class Pipeline:
             if not down:
                 log.info("the store takes again")
 
-    async def _save_seen(self) -> None:
-        """Checkpoint the signs of life in bulk; if the store is down they wait for the next time."""
-        self._saved_at = monotonic()
-        if not self._unsaved:
-            return
-        unsaved, self._unsaved = self._unsaved, {}
+    async def _save_seen(self) -> bool:
+        """Checkpoint a part of the signs of life, so that no alarm waits for all; False: the store is down, they wait for the next time."""
+        if not self._saving:
+            self._saving, self._unsaved = self._unsaved, {}
+            self._saved_at = monotonic()
+        part = list(islice(self._saving.items(), BATCH_LIMIT))
+        if not part:
+            return True
         try:
-            await self._writer.run(self.store.checkpoint, list(unsaved.items()))
+            await self._writer.run(self.store.checkpoint, part)
         except SQLAlchemyError as error:
-            self._unsaved = {**unsaved, **self._unsaved}
+            self._unsaved, self._saving = {**self._saving, **self._unsaved}, {}
             log.warning("signs of life not saved; trying again", reason=type(error).__name__)
+            return False
+        for device, _ in part:
+            del self._saving[device]
+        return True

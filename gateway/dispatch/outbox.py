@@ -5,6 +5,7 @@ could lose. Alarms have places of their own: ordinary service requests can never
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from gateway.core.incident import Incident, Leg
 from gateway.core.orders import order_body
 from gateway.core.register import Register
 from gateway.dispatch.contract import Channel, DeliveryError, Order
+from gateway.event import Severity
 from gateway.metrics import Metrics
 
 log = structlog.get_logger("outbox")
@@ -46,6 +48,16 @@ class ConsoleChannel:
         """Shown as soon as it is committed."""
 
 
+class _Lane:
+    """Deliveries of one channel and one urgency: so many under way, the rest in a row."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: deque[tuple[Incident, Leg]] = deque()
+
+
 class Outbox:
     """One task a delivery, bounded per lane. Give it each changed incident after the commit."""
 
@@ -55,71 +67,105 @@ class Outbox:
         self._reports = reports
         self._register = register
         self._metrics = metrics
-        self._under_way: dict[Key, asyncio.Task[None]] = {}
-        self._lanes: dict[tuple[str, bool], asyncio.Semaphore] = {}
+        self._known: set[Key] = set()  # offered and not yet reported
+        self._lanes: dict[tuple[str, bool], _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, incident: Incident) -> None:
-        """Start a delivery for each leg that has something pending and no delivery of it under way."""
+        """Deliver each leg that has something pending, unless it is being delivered already."""
         for leg in incident.legs:
-            if leg.pending:
-                key = (leg.delivery, leg.repeat, leg.pending)
-                if key not in self._under_way:
-                    task = asyncio.get_running_loop().create_task(self._deliver(incident, leg, key), name=f"deliver {leg.delivery}")
-                    self._under_way[key] = task
-                    task.add_done_callback(lambda _, key=key: self._under_way.pop(key, None))  # type: ignore[misc]
+            if leg.pending and (key := _key(leg)) not in self._known:
+                self._known.add(key)
+                self._enter(incident, leg)
+
+    def reported(self, key: Key) -> None:
+        """Its report is on disk. Until then it counts as known, else a change of the incident would send it again."""
+        self._known.discard(key)
 
     @property
     def under_way(self) -> int:
-        """Deliveries that no channel has confirmed yet."""
-        return len(self._under_way)
+        """Messages that are not yet confirmed by a channel and written down."""
+        return len(self._known)
 
-    async def _deliver(self, incident: Incident, leg: Leg, key: Key) -> None:
+    async def close(self) -> None:
+        """Cancel what is under way; after a restart it goes on under the same delivery ids."""
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _enter(self, incident: Incident, leg: Leg) -> None:
+        urgency = incident.severity.rank <= Severity.MAJOR.rank
+        lane = self._lanes.setdefault((leg.channel, urgency), _Lane())
+        if lane.running >= AT_ONCE:
+            lane.waiting.append((incident, leg))
+        else:
+            self._start(lane, incident, leg)
+
+    def _start(self, lane: _Lane, incident: Incident, leg: Leg) -> None:
+        lane.running += 1
+        task = asyncio.get_running_loop().create_task(self._deliver(lane, incident, leg), name=leg.delivery)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, lane: _Lane, incident: Incident, leg: Leg) -> None:
+        """Hold a place in the lane while the channel works, and give it to the next one while waiting to try again."""
+        key = _key(leg)
+        delay = FIRST_RETRY_S
+        again = True
+        while again:
+            try:
+                if self._reports.still_pending(incident.id, key) is None:  # answered, withdrawn or ordered anew while it waited
+                    self._known.discard(key)
+                    return
+                again = await self._attempt(incident, leg)
+            finally:
+                lane.running -= 1
+                if lane.waiting:
+                    self._start(lane, *lane.waiting.popleft())
+            if again:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LAST_RETRY_S)
+                lane.running += 1  # one above the bound at worst for each that comes back; they are few, or the channel is down
+
+    async def _attempt(self, incident: Incident, leg: Leg) -> bool:
+        """True: try again. The report of success or final failure is on its way to the journal otherwise."""
+        key = _key(leg)
         channel = self._channels.get(leg.channel)
         if channel is None:
             log.error("no such channel", channel=leg.channel, remedy=f"configure [dispatch.{leg.channel}] or change the responder's channel")
             self._reports.delivered(key, f"no_channel_{leg.channel}")
-            return
-        responder = self._register().responders.get(leg.responder)
+            return False
+        register = self._register()
+        responder = register.responders.get(leg.responder)
         order = Order(
             delivery=leg.delivery,
             incident=incident.id,
             responder=leg.responder,
             address=responder.address if responder else "",
-            body=order_body(incident, leg, self._register()),
+            body=order_body(incident, leg, register),
             repeat=leg.repeat,
         )
-        lane = self._lanes.setdefault((channel.name, incident.severity.rank <= 2), asyncio.Semaphore(AT_ONCE))
-        delay = FIRST_RETRY_S
-        while True:
-            async with lane:
-                failed = await self._attempt(channel, order, incident, key)
-            if failed is None:
-                return
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LAST_RETRY_S)
-            if self._reports.still_pending(incident.id, key) is None:
-                return  # answered, withdrawn or ordered anew meanwhile
-
-    async def _attempt(self, channel: Channel, order: Order, incident: Incident, key: Key) -> str | None:
-        """None when it is over (sent, or failed for good), else the reason to try again."""
         try:
             await channel.deliver(order)
         except DeliveryError as error:
             self._metrics.orders.labels(channel.name, "retried" if error.retry else "failed").inc()
             if error.retry:
-                return error.reason
+                return True
             self._reports.delivered(key, error.reason)
-            return None
+            return False
+        except Exception:  # a bug of the channel; the order must not be lost by it
+            log.exception("channel_bug", channel=channel.name)
+            self._metrics.orders.labels(channel.name, "retried").inc()
+            return True
         self._metrics.orders.labels(channel.name, "sent").inc()
-        if order.repeat == 0 and key[2] == "order":
-            waited = (utc_now() - incident.opened_at).total_seconds()
+        if leg.repeat == 0 and leg.pending == "order":
+            waited = (utc_now() - leg.ordered_at).total_seconds()
             self._metrics.order_seconds.labels(channel.name).observe(max(0.0, waited))
         self._reports.delivered(key, None)
-        return None
+        return False
 
-    async def close(self) -> None:
-        """Cancel what is under way; after a restart it goes on under the same delivery ids."""
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+def _key(leg: Leg) -> Key:
+    return leg.delivery, leg.repeat, leg.pending

@@ -41,12 +41,15 @@ REGISTER = Register(
 class SlowStore(Store):
     """A real store whose writing may be held: `hold(batch)` runs in the writer's thread before anything is written."""
 
-    is_fast = False  # always in the thread, so that the test may go on beside it
-
     def __init__(self, folder: Path) -> None:
         super().__init__("sqlite:///gateway.db", folder)
         self.hold: Callable[[Batch], None] = lambda _: None
         self.saved: list[str] = []
+
+    @property
+    def is_fast(self) -> bool:
+        """Never: writing belongs in the thread, so that the test may go on beside it."""
+        return False
 
     def write(self, batch: Batch) -> None:
         self.hold(batch)
@@ -232,7 +235,8 @@ def test_a_store_that_went_ahead_of_us_ends_the_house_instead_of_refusing_everyt
     path.close()
 
 
-async def test_what_is_not_on_disk_in_time_does_not_end_the_house_with_an_error(tmp_path: Path) -> None:
+async def test_what_is_not_on_disk_in_time_does_not_end_the_house_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "is_fast", False)
     config = Config(gateway=GatewayConfig(data="data", drain_s=0.2), console=ConsoleConfig(enabled=False), path=str(tmp_path / "gateway.toml"))
     house = House(config, REGISTER)
     stop, go_on, writing = asyncio.Event(), threading.Event(), threading.Event()
@@ -245,7 +249,6 @@ async def test_what_is_not_on_disk_in_time_does_not_end_the_house_with_an_error(
         write(batch)
 
     house.store.write = slow  # type: ignore[method-assign]
-    type(house.store).is_fast = property(lambda _: False) if False else type(house.store).is_fast  # type: ignore[misc]
     life = asyncio.create_task(house.run(stop))
     await until(lambda: house.pipeline.beat and house.working.router and house.store._sql, "it stands")
     cry = asyncio.create_task(house.pipeline.receive([event(Kind.SOS, "w-1")]))
