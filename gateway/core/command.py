@@ -52,9 +52,6 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
         done = msgspec.structs.replace(done, deadlines=untouched, flags=flags)
     done = rearm(draft, done, now)
     draft.put(done)
-    if done.key != incident.key or done.state != incident.state:
-        for key in {done.key, incident.key}:
-            draft.find_joined(key)
     return done
 
 

@@ -169,7 +169,6 @@ def _open(draft: Draft, event: Event, subject: Subject, severity: Severity, now:
         deadlines={"acknowledge": now + timedelta(seconds=draft.policy_for(severity).acknowledge_s)},
         **more,
     )
-    draft.by_key[subject.key] = incident.id
     draft.opened += 1
     return incident
 

@@ -114,7 +114,7 @@ class WorkingSet:
         self.policy = policy or PolicyConfig()
         self.call_rules = calls or CallsConfig()
         self.incidents: dict[str, Incident] = {}
-        self.by_key: dict[str, str] = {}
+        self.by_key: dict[str, tuple[str, ...]] = {}  # all open incidents of a key, nearly always one
         self.by_delivery: dict[str, str] = {}
         self.calls: dict[str, Call] = {}
         self.load: dict[str, int] = {}
@@ -133,10 +133,8 @@ class WorkingSet:
     def restore(self, incidents: Iterable[Incident], calls: Iterable[Call], known: Iterable[str], seen: Iterable[tuple[str, Seen]]) -> None:
         """Rebuild from the store at start."""
         draft = Draft(self)
-        for incident in sorted(incidents, key=_joined_last):
+        for incident in incidents:
             draft.put(incident)
-            if incident.is_open:
-                draft.by_key[incident.key] = incident.id
         for call in calls:
             draft.calls[call.key] = call
         draft.settle()
@@ -166,7 +164,7 @@ class Draft:
         self.policy = base.policy
         self.call_rules = base.call_rules
         self.incidents: Overlay[Incident] = Overlay(base.incidents)
-        self.by_key: Overlay[str] = Overlay(base.by_key)
+        self.by_key: Overlay[tuple[str, ...]] = Overlay(base.by_key)
         self.by_delivery: Overlay[str] = Overlay(base.by_delivery)
         self.calls: Overlay[Call] = Overlay(base.calls)
         self._load: Overlay[int] = Overlay(base.load)
@@ -201,24 +199,25 @@ class Draft:
         return self.seen.get(device) or self.base.seen.get(device)
 
     def incident_of_key(self, key: str) -> Incident | None:
-        """The incident that events of this key join, if one is open."""
-        name = self.by_key.get(key)
-        return self.incidents.get(name) if name else None
-
-    def find_joined(self, key: str) -> None:
-        """An operator has moved an incident of this key: which of those still open do its events join now? Seldom asked, so it may look at all."""
-        names = self.base.incidents.keys() | self.incidents.written.keys()
-        mine = [incident for name in names if (incident := self.incidents.get(name)) is not None and incident.key == key and incident.is_open]
-        joined = max(mine, key=_joined_last, default=None)
-        if joined is not None:
-            self.by_key[key] = joined.id
-        elif key in self.by_key:
-            del self.by_key[key]
+        """The open incident that events of this key join: one that is worked on before one that awaits its call-back, then the newest."""
+        mine = [incident for name in self.by_key.get(key) or () if (incident := self.incidents.get(name)) is not None]
+        return max(mine, key=_joined_last, default=None)
 
     def put(self, incident: Incident) -> None:
-        """Write an incident, and keep the indexes over its legs true."""
+        """Write an incident, and keep the indexes over keys and legs true."""
         before = self.incidents.get(incident.id)
         self.incidents[incident.id] = incident
+        was_under = before.key if before is not None and before.is_open else None
+        is_under = incident.key if incident.is_open else None
+        if was_under != is_under:
+            if was_under is not None:
+                others = tuple(name for name in self.by_key.get(was_under) or () if name != incident.id)
+                if others:
+                    self.by_key[was_under] = others
+                else:
+                    del self.by_key[was_under]
+            if is_under is not None:
+                self.by_key[is_under] = (*(self.by_key.get(is_under) or ()), incident.id)
         if before is None or before.legs is not incident.legs:
             was = {leg.delivery: leg.responder for leg in before.legs if leg.state in OPEN_LEG} if before else {}
             for leg in incident.legs:
@@ -284,7 +283,7 @@ class Draft:
 
 
 def _joined_last(incident: Incident) -> tuple[bool, datetime, str]:
-    """Of several with one key the last in this order is joined: one that is worked on before one that awaits its call-back, then the newest."""
+    """The last in this order is joined."""
     return incident.state is not State.RESOLVED, incident.opened_at, incident.id
 
 

@@ -220,7 +220,7 @@ def facts_of(working: WorkingSet, now: datetime) -> dict[str, object]:
         "calls": working.calls,
         "deliveries": {delivery: name for delivery, name in working.by_delivery.items() if name in opened},
         "load": {responder: draft.load(responder) for responder in REGISTER.responders},
-        "joined by": {key: name for key, name in working.by_key.items() if name in opened},
+        "joined by": {key: draft.incident_of_key(key) for key in working.by_key},
         "seen": dict(working.seen),
         "done once": {identity for identity in working.known if identity.startswith("command|")},
         "next number": working.next_number,
