@@ -263,6 +263,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def with_flags(flags: tuple[Flag, ...], add: tuple[Flag, ...] = (), drop: tuple[Flag, ...] = ()) -> tuple[Flag, ...]:
     """Flags with some added and some dropped, in a stable order."""
+    if not flags and not add:
+        return ()
     wanted = (set(flags) | set(add)) - set(drop)
     return tuple(flag for flag in Flag if flag in wanted)
 
