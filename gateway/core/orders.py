@@ -201,8 +201,7 @@ def delivered(draft: Draft, delivery: str, repeat_no: int, notice: str, failed: 
     draft.record(Kind.FAILED, now, incident, delivery=delivery, responder=leg.responder, reason=failed)
     if leg.state in ASKED:
         incident = apply_leg(incident, leg, "fail", now, pending="", reason=failed)
-        deadlines = {name: at for name, at in incident.deadlines.items() if name != f"reply:{delivery}"}
-        incident = msgspec.structs.replace(incident, deadlines=deadlines)
+        # its deadline stays: where nothing else is due it is the one that brings the incident back to somebody's mind
         draft.put(incident if is_somebody_open(incident) else order_above(draft, incident, leg, now))
     else:
         draft.put(with_leg(incident, msgspec.structs.replace(leg, pending=still), now))

@@ -211,6 +211,17 @@ def test_an_order_that_fails_beside_another_goes_no_further(room: Room) -> None:
     assert [order["to"] for order in room.orders] == ["station-7"]
 
 
+def test_an_order_that_fails_beside_the_desk_that_took_charge_leaves_a_deadline(room: Room) -> None:
+    room.press("w-wang")
+    room.advance(minutes=5)
+    room.do(Action.ACKNOWLEDGE, room.only.id)
+    room.unreachable.add("health-1")
+    room.do(Action.DISPATCH, room.only.id, responder="health-1")
+    report(room, room.only.legs[-1].delivery, "http_404")  # the room asserts that a deadline is left
+    room.advance(minutes=10)
+    assert "remind" in room.kinds(room.only.id)
+
+
 def test_a_worse_call_and_a_worse_fault_tell_who_is_on_the_way(room: Room) -> None:
     room.event(Kind.HELP, "w-wang")
     room.do(Action.DISPATCH, room.only.id, responder="station-7")
