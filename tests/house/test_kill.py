@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from crowd import Crowd
 from desk import Desk
-from house import District, House
+from house import District, House, Setting
 from servers import until
 
 CAUGHT_UP_S = 60.0  # a second is usual; a loaded machine is given time
@@ -16,19 +18,23 @@ IN_THE_START = 0.4  # of all kills fall into the start or into the work on what 
 DURING_START_S = 1.6  # a start takes about one second
 UNDER_LOAD_S = 1.0
 KILLS = 20
+SLOW_SYNC_US = 20_000  # an SD card; on a fast disk hardly a kill falls between a message and its commit
+SLOW_LIVES = 0.75  # of all
+ROOT = Path(__file__).parents[2]
 
 
 async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
     """The whole play: `kills` lives of one gateway on one database. Gives the line with the figures."""
     chance = random.Random(f"kills:{seed}")
+    slow = await asyncio.to_thread(slow_disk, folder)
     district = District(wearables=900 * kills, rooms=200 * kills, buttons=40 * kills, callers=30 * kills)
-    async with House(folder, district) as house:
+    async with House(folder, district, Setting(environment=slow)) as house:
         house.start()
         await house.lines_live()  # the kept session exists: from now on a PUBACK is a promise
         crowd, desk = Crowd(house, seed), Desk(house, seed=seed)
         async with crowd.playing():
             crying, watching = asyncio.create_task(crowd.cry()), asyncio.create_task(desk.run())
-            in_the_start = await _kill_again_and_again(house, crowd, desk, chance, kills)
+            in_the_start = await _kill_again_and_again(house, crowd, desk, chance, kills, slow)
             await _catch_up(house, crowd, desk)
             crying.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -63,8 +69,18 @@ async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
         )
 
 
-async def _kill_again_and_again(house: House, crowd: Crowd, desk: Desk, chance: random.Random, kills: int) -> int:
-    """Each life ends at a random instant; each longer one first proves that nothing of the lives before it is gone."""
+def slow_disk(folder: Path) -> dict[str, str]:
+    """The environment that makes every fsync slow; empty where there is no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return {}
+    library = folder / "slowsync.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, ROOT / "bench" / "load" / "slowsync.c", "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "BENCH_SYNC_DELAY_US": str(SLOW_SYNC_US)}
+
+
+async def _kill_again_and_again(house: House, crowd: Crowd, desk: Desk, chance: random.Random, kills: int, slow: dict[str, str]) -> int:
+    """Each life ends at a random instant; each longer one first proves that nothing of the lives before it is gone. Most have a slow disk."""
     in_the_start = 0
     for number in range(kills):
         if number and chance.random() < IN_THE_START:
@@ -77,6 +93,7 @@ async def _kill_again_and_again(house: House, crowd: Crowd, desk: Desk, chance: 
             await asyncio.sleep(chance.uniform(0, UNDER_LOAD_S))
         assert house.is_running, f"the gateway ended by itself: {house.tail()}"
         house.kill()
+        house.setting.environment = slow if chance.random() < SLOW_LIVES else {}
         house.start()
     return in_the_start
 
