@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
-from gateway.clock import monotonic
+from gateway.clock import monotonic, utc_now
 from gateway.core import decide
 from gateway.core.command import Command, on_command
 from gateway.core.escalation import on_deadline
@@ -227,16 +227,17 @@ class Due(Item):
 class Delivered(Item):
     """A channel reports that an order has left, or never will."""
 
-    __slots__ = ("failed", "key", "pipeline")
+    __slots__ = ("at", "failed", "key", "pipeline")
 
     def __init__(self, key: Key, failed: str | None, pipeline: "Pipeline") -> None:
         self.key = key
         self.failed = failed
         self.pipeline = pipeline
+        self.at = utc_now()
 
-    def decide(self, draft: Draft, now: datetime) -> None:
+    def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  it counts when it was, not when it is written
         delivery, repeat, notice = self.key
-        delivered(draft, delivery, repeat, notice, self.failed, now)
+        delivered(draft, delivery, repeat, notice, self.failed, self.at)
 
     def settled(self) -> None:
         self.pipeline.outbox.reported(self.key)

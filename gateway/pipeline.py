@@ -36,7 +36,7 @@ BATCH_LIMIT = 1000  # events in one transaction: 6 ms of writing (performance pa
 DUE_LIMIT = BATCH_LIMIT // 2  # deadlines queued in one turn: a hundred thousand that passed while we were down leave room for alarms
 CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
 CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
-LINGER_S = 0.02  # a channel's report may wait so long for a batch to travel with: it spares a commit per order, and nobody sees 20 ms
+LINGER_S = 0.05  # channels' reports are written together, so long after the first: alarms need not share their commits with them
 TICK_S = 1.0  # the timer looks at the clocks at least this often
 STORE_RETRY_S = 1.0  # while the store is down, deadlines and reports try again after this
 CLOSED_KEPT = timedelta(minutes=15)  # closed incidents stay in memory, so that consoles see them go (console design, 6)
@@ -107,7 +107,7 @@ class Pipeline:
         await answer
 
     def delivered(self, key: Key, failed: str | None) -> None:
-        """A channel's report (see Outbox). It travels with the next batch, or after LINGER_S in one of its own."""
+        """A channel's report (see Outbox). Reports wait LINGER_S and are written together; lost in a crash, the order leaves again, same id."""
         if not self._reports:
             self._reports_due = monotonic() + LINGER_S
             self._wake.set()
@@ -174,7 +174,7 @@ class Pipeline:
         for lane in (self._urgent, self._routine):
             while lane and len(items) < BATCH_LIMIT:
                 items.append(lane.popleft())
-        if self._reports and (items or self._finishing or monotonic() >= self._reports_due):
+        if self._reports and (self._finishing or monotonic() >= self._reports_due):
             items += self._reports
             self._reports = []
         return items
