@@ -114,6 +114,10 @@ class House:
         """Do it; answers when it is on disk. Raises Refused, StoreDown."""
         return await self.pipeline.command(command)
 
+    async def recall(self, incident_id: str) -> None:
+        """See to it that a closed incident is among `incidents`, if there is one of this id. Raises StoreDown."""
+        await self.pipeline.recall(incident_id)
+
     async def note(self, kind: Kind, actor: str, **facts: object) -> None:
         """Journal what concerns no incident, such as coming on duty."""
         await self.pipeline.note(kind, actor, **facts)
@@ -186,15 +190,26 @@ class House:
             incident = Draft(self.working).incident_of_key(f"line:{name}")
             if incident is not None and incident.is_open and Flag.ENDED not in incident.flags:
                 status.lost_since = incident.last_event_at
+        ended = [call for call in self.working.calls.values() if call.line not in self.lines]
+        facts: dict[str, object] = {"inferred": True, "reason": "line_removed"}
+        await self.pipeline.receive(
+            [Event(kind=Kind.CALL_ENDED, line=c.line, received_at=now, occurred_at=now, detail={**c.detail, **facts}) for c in ended]
+        )
         if self._stopped_at is not None:
             detail: dict[str, object] = {"from": self._stopped_at.isoformat(), "to": now.isoformat(), "reason": "gateway_down"}
             gaps = [Event(kind=Kind.GAP, phase=Phase.STATE, line=name, received_at=now, occurred_at=now, detail=detail) for name in self.lines]
             await self.pipeline.receive(gaps)
 
     def reload(self) -> None:
-        """SIGHUP: registers, calls and policy anew. A bad file leaves the old configuration in force and says so in a metric."""
+        """SIGHUP: read everything again, in a thread, as a large register takes seconds."""
+        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _reload(self) -> None:
+        """Registers, calls and policy anew. A bad file leaves the old configuration in force and says so in a metric."""
         try:
-            config, register = register_files.reload(self.config.path, self.config)
+            config, register = await asyncio.to_thread(register_files.reload, self.config.path, self.config)
         except ConfigError as error:
             self.metrics.config_reload.labels("failed").inc()
             for problem in error.problems:

@@ -100,6 +100,19 @@ class Pipeline:
         self._put(Commanded(command, answer))
         return await answer
 
+    async def recall(self, name: str) -> None:
+        """Bring a closed incident back into memory for a while, to be read or complained about. Raises StoreDown."""
+        if name in self.working.incidents:
+            return
+        try:
+            found = await asyncio.to_thread(self.store.incident, name)
+        except SQLAlchemyError as error:
+            raise StoreDown("the store cannot be read at the moment; try again") from error
+        if found is not None and name not in self.working.incidents:
+            self.working.adopt(found)
+            self._leaving.append((utc_now() + CLOSED_KEPT, name))
+            self.outbox.offer(found)
+
     async def note(self, kind: Kind, actor: str | None = None, **facts: object) -> None:
         """Journal a fact that concerns no incident (start, duty). Raises StoreDown."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -224,6 +224,7 @@ class Console:
     async def incident(self, request: Request) -> Response:
         """All of one incident, as far as this reader may see it."""
         house = self.house
+        await house.recall(request.path_params["id"])
         incident = house.incidents.get(request.path_params["id"])
         if incident is None:
             raise Refused("unknown_incident", 404)
@@ -277,6 +278,7 @@ class Console:
     async def _do(self, command: Command, state: object, version: object) -> Answer:
         house = self.house
         try:
+            await house.recall(command.incident)
             self._check_expected(command, state, version)
             incident = await house.command(command)
         except Refused as refused:

@@ -101,6 +101,10 @@ class House(Protocol):
         """Journal what people did that changes no incident (came on duty, saw a record). Raises StoreDown."""
         ...
 
+    async def recall(self, incident_id: str) -> None:
+        """See to it that a closed incident is among `incidents` for a while, if there is one of this id. Raises StoreDown."""
+        ...
+
     async def timeline(self, incident_id: str) -> Sequence[JournalRow]:
         """Journal entries of the incident, oldest first."""
         ...

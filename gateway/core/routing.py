@@ -4,6 +4,7 @@ Every decision names each candidate it looked at and why it was taken or passed 
 used. For an emergency time and capability alone decide (domain 5.3).
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta, timezone
 from math import acos, cos, radians, sin
@@ -20,6 +21,7 @@ EARTH_KM = 6371.0088  # mean radius, IUGG
 DETOUR = 1.3  # road over straight line, an estimate until a router is configured (console design, 11)
 CIRCLE_MIN = 15.0  # the fifteen-minute circle (domain 2.5)
 LOOKED_AT = 8  # nearest candidates examined first; all of them only when none of these fits
+NAMED = 50  # candidates that a decision names one by one; of those farther away it counts how many were passed over for which reason
 SHOWN = 3  # fitting candidates kept in a decision (console design, rule 7)
 
 FIRST_TO_GO = frozenset((ResponderKind.STATION,))
@@ -50,6 +52,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: Position | None = None
     travel_min: float | None = None
     candidates: tuple[Candidate, ...] = ()
+    farther: dict[str, int] = {}
 
 
 def is_on_duty(hours: str, now: datetime) -> bool:
@@ -161,6 +164,10 @@ class Router:
         return next((r.id for r in self._register.responders.values() if r.kind is ResponderKind.DISTRICT_CENTRE), None)
 
     def _decision(self, chosen: Candidate, rule: str, now: datetime, position: Position | None, seen: list[Candidate]) -> Decision:
+        named, rest = seen[:NAMED], seen[NAMED:]
+        if chosen in rest:
+            rest.remove(chosen)
+            named.append(chosen)
         return Decision(
             responder=chosen.responder,
             rule=rule,
@@ -168,7 +175,8 @@ class Router:
             at=now,
             position=position,
             travel_min=chosen.travel_min,
-            candidates=tuple(seen),
+            candidates=tuple(named),
+            farther=dict(Counter(candidate.verdict for candidate in rest)),
         )
 
 

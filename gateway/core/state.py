@@ -141,6 +141,12 @@ class WorkingSet:
         self.known.update(dict.fromkeys(known))
         self.seen.update(seen)
 
+    def adopt(self, incident: Incident) -> None:
+        """Take a closed incident in again."""
+        self.incidents[incident.id] = incident
+        for leg in incident.legs:
+            self.by_delivery[leg.delivery] = incident.id
+
     def forget(self, name: str) -> None:
         """Let go of a closed incident; one that was re-opened meanwhile stays."""
         incident = self.incidents.get(name)

@@ -23,7 +23,8 @@ log = structlog.get_logger("outbox")
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0  # a broker that comes back is noticed within half a minute at the latest; mostly at once, by its channel
-AT_ONCE = 1000  # deliveries under way per lane and channel: what one MQTT connection keeps in flight
+AT_ONCE = 1000  # alarms under way per channel: what one MQTT connection keeps in flight
+ROUTINE_AT_ONCE = 20  # others under way per channel: less than half of a web hook's 50 connections, the rest is for alarms
 
 Key = tuple[str, int, str]  # delivery, repeat, what was pending
 
@@ -98,7 +99,7 @@ class Outbox:
     def _enter(self, incident: Incident, leg: Leg) -> None:
         urgency = incident.severity.rank <= Severity.MAJOR.rank
         lane = self._lanes.setdefault((leg.channel, urgency), _Lane())
-        if lane.running >= AT_ONCE:
+        if lane.running >= (AT_ONCE if urgency else ROUTINE_AT_ONCE):
             lane.waiting.append((incident, leg))
         else:
             self._start(lane, incident, leg)

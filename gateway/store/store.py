@@ -8,7 +8,7 @@ import fcntl
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Integer, Table, bindparam, cast, crea
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from gateway.clock import from_micros, micros, monotonic
+from gateway.clock import from_micros, micros, monotonic, utc_now
 from gateway.core.incident import Incident, State
 from gateway.core.state import FIRST_NUMBER, Call, Record, Refusal, Seen
 from gateway.errors import StoreBroken, StoreDown
@@ -33,6 +33,9 @@ REJECTED_KEPT = 100_000
 FAST_S = 0.002
 SMALL = 64
 SYNCS_WATCHED = 15
+STALL_S = 0.05  # one commit like this, and the thread takes over until the disk has shown otherwise
+BUSY_MS = 250  # another program holds SQLite's lock: what waits is handed back and comes again, the loop does not stand still for it
+SEEN_KEPT = timedelta(days=90)  # devices that gave no sign of life for so long are gone; unknown addresses must not fill the table
 READ_AT_ONCE = 1000  # journal entries in memory while it is read from end to end
 PROGRAM_LIMIT = "54"  # SQLSTATE class: PostgreSQL's word for a value it can never take, told as OperationalError
 POSTGRES_LOCK = 12349  # advisory lock: one writer a database
@@ -101,6 +104,7 @@ class Store:
                         f"the database has schema {version}, this gateway knows {SCHEMA_VERSION}:"
                         " start the gateway version that wrote it, or restore a backup"
                     )
+                connection.execute(last_seen.delete().where(last_seen.c.at < micros(utc_now() - SEEN_KEPT)))
                 last = connection.execute(select(journal.c.seq, journal.c.chain).order_by(journal.c.seq.desc()).limit(1)).first()
                 if last is not None:
                     self._seq, self._chain = last.seq, bytes(last.chain)
@@ -159,8 +163,11 @@ class Store:
                     connection.exec_driver_sql(f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJECTED_KEPT}")
                 began = monotonic()
                 transaction.commit()
-                if len(rows) <= SMALL:
-                    self._syncs.append(monotonic() - began)
+                took = monotonic() - began
+                if took >= STALL_S:
+                    self._slow()
+                elif len(rows) <= SMALL:
+                    self._syncs.append(took)
         except IntegrityError:
             known = self._known([record.dedup for record in batch.records if record.dedup is not None])
             if not known:
@@ -170,8 +177,12 @@ class Store:
             if (getattr(error.orig, "sqlstate", None) or "").startswith(PROGRAM_LIMIT):
                 raise
             self._drop_connection()
+            self._slow()
             raise StoreDown(f"{error.__class__.__name__}: {error.orig}") from error
         self._seq, self._chain = seq, chain
+
+    def _slow(self) -> None:
+        self._syncs.extend([math.inf] * SYNCS_WATCHED)
 
     def checkpoint(self, seen: Iterable[tuple[str, Seen]]) -> None:
         """Signs of life in bulk (architecture, section 6)."""
@@ -343,7 +354,7 @@ def _engine(url: str) -> Engine:
         def pragmas(connection: Any, _: object) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA busy_timeout=5000")
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
     return engine
 

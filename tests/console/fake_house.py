@@ -174,6 +174,9 @@ class FakeHouse:
         self._check_store()
         self.notes.append((kind, actor, facts))
 
+    async def recall(self, incident_id: str) -> None:
+        """Everything is in memory here."""
+
     async def timeline(self, incident_id: str) -> Sequence[Row]:
         self._check_store()
         return [row for name, row in self.journal if name == incident_id]

@@ -1,5 +1,6 @@
 """The store, the same on SQLite and PostgreSQL: what was written is there, nothing is there twice, and every change shows."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.clock import utc_now
 from gateway.core.incident import Action
 from gateway.core.state import Call, Draft, Record, Refusal, Seen, WorkingSet
 from gateway.errors import StoreBroken
@@ -42,7 +44,7 @@ def test_what_was_written_is_restored(store: Store, url: str, tmp_path: Path) ->
     room.press("w-li")
     call = Call(key="pbx|c1", line="pbx", state=Kind.CALL_OFFERED, at=START, detail={"call": "c1", "caller": "+86138"}, persons=("wang",))
     store.write(msgspec.structs.replace(told(room), calls=[(call.key, call)]))
-    store.checkpoint([("wearables|w-wang", Seen(at=START, battery_pct=80.0))])
+    store.checkpoint([("wearables|w-wang", Seen(at=utc_now(), battery_pct=80.0))])
     store.close()
 
     again = Store(url, tmp_path)
@@ -158,3 +160,12 @@ def test_a_schema_of_another_version_is_refused(store: Store, url: str, tmp_path
     with pytest.raises(StoreBroken, match="schema 99"):
         late.open()
     late.close()
+
+
+def test_devices_silent_for_ninety_days_are_forgotten(store: Store, url: str, tmp_path: Path) -> None:
+    store.checkpoint([("old", Seen(at=utc_now() - timedelta(days=91))), ("young", Seen(at=utc_now()))])
+    store.close()
+    again = Store(url, tmp_path)
+    again.open()
+    assert [device for device, _ in again.load().seen] == ["young"]
+    again.close()
