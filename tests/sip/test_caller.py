@@ -1,11 +1,11 @@
 """Numbers as people and exchanges write them, and which header says who is calling."""
 
 import pytest
-from tests.sip.sip_wire import Dialog
 
 from drivers.sip.caller import Trust, identify
 from drivers.sip.message import parse_message
 from drivers.sip.number import NumberPlan
+from tests.sip.sip_wire import Dialog
 
 PLAN = NumberPlan(hotlines=("12349", "12345", "6212345"), area_code="0931", strip=("9",))
 MOBILE, LANZHOU = "+8613893112345", "+869318412345"

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 
 from drivers.sip.call import FINAL, KIND, TRANSITIONS, Action, State
 from gateway.event import Kind
+from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 
 QUEUE = Dialog(to_tag="queue")
 LEG = Dialog(call_id="77c2-b@192.0.2.10", from_tag="pbx-9", to_tag="agent-7", called="8001", vias=("z9hG4bK-b1",))

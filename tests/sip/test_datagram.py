@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.sip.sip_wire import CALLER, PROXY, Dialog, hep3
 from waiting import free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
@@ -19,6 +18,7 @@ from gateway.clock import utc_now
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import LineError
 from gateway.event import Event
+from tests.sip.sip_wire import CALLER, PROXY, Dialog, hep3
 
 CALL = Dialog()
 

@@ -13,11 +13,11 @@ import pytest
 from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sip.sip_wire import AGENT, CALLER, PROXY, START, Dialog, hep3
 
 from drivers.contract import Rejected
 from drivers.sip.hep import HepCodec, HepOptions
 from drivers.sip.message import MalformedMessage, check_strictly, parse_message
+from tests.sip.sip_wire import AGENT, CALLER, PROXY, START, Dialog, hep3
 
 SOURCE = ("192.0.2.10", 9060)
 TORTURE = [
