@@ -200,21 +200,24 @@ class _Index:
         self.vectors: NDArray[np.float64] = np.array(points) if points else np.empty((0, 3))
 
     def by_distance(self, lat: float, lon: float) -> Iterator[tuple[Responder, float]]:
-        """(responder, km), nearest first; the few nearest are sorted first, the rest only if somebody asks."""
+        """(responder, km), nearest first: the nearest by one pass, then the few next, then the rest, each only if somebody asks."""
         responders = self.responders
-        few = min(LOOKED_AT, len(responders))
-        if few == 0:
+        if not responders:
             return
         cosines = self.vectors @ _unit(lat, lon)
-        head = np.argpartition(cosines, -few)[-few:] if few < len(responders) else np.arange(few)
+        nearest = int(cosines.argmax())  # mostly it fits and nobody asks for more
+        yield responders[nearest], _km_of_cosine(cosines[nearest])
+        few = min(LOOKED_AT, len(responders))
+        head = np.argpartition(cosines, -few)[-few:]
         head = head[np.argsort(-cosines[head], kind="stable")]
+        told = {nearest}
         for i in head.tolist():
-            yield responders[i], _km_of_cosine(cosines[i])
-        if few < len(responders):
-            known = set(head.tolist())
-            for i in np.argsort(-cosines, kind="stable").tolist():
-                if i not in known:
-                    yield responders[i], _km_of_cosine(cosines[i])
+            if i not in told:
+                told.add(i)
+                yield responders[i], _km_of_cosine(cosines[i])
+        for i in np.argsort(-cosines, kind="stable").tolist():
+            if i not in told:
+                yield responders[i], _km_of_cosine(cosines[i])
 
 
 def _judge(responder: Responder, km: float | None, now: datetime, load: Callable[[str], int], asked: Collection[str]) -> Candidate:

@@ -7,6 +7,7 @@ could lose. Alarms have places of their own: ordinary service requests can never
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Protocol
 
 import structlog
@@ -71,6 +72,8 @@ class Outbox:
         self._known: set[Key] = set()  # offered and not yet reported
         self._lanes: dict[tuple[str, bool], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sent = cache(lambda channel: metrics.orders.labels(channel, "sent"))  # looking a label up costs a lock
+        self._seconds = cache(lambda channel: metrics.order_seconds.labels(channel))
 
     def offer(self, incident: Incident) -> None:
         """Deliver each leg that has something pending, unless it is being delivered already."""
@@ -160,10 +163,10 @@ class Outbox:
             log.exception("channel_bug", channel=channel.name)
             self._metrics.orders.labels(channel.name, "retried").inc()
             return True
-        self._metrics.orders.labels(channel.name, "sent").inc()
+        self._sent(channel.name).inc()
         if leg.repeat == 0 and leg.pending == "order":
             waited = (utc_now() - leg.ordered_at).total_seconds()
-            self._metrics.order_seconds.labels(channel.name).observe(max(0.0, waited))
+            self._seconds(channel.name).observe(max(0.0, waited))
         self._reports.delivered(key, None)
         return False
 

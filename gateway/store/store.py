@@ -1,6 +1,6 @@
-"""The store: one transaction a batch in, the working set out. Calls block; the pipeline makes them in its writer thread.
+"""The store: one transaction a batch in, the working set out. Calls block: the pipeline makes them in its writer thread, or in the loop while the disk is fast.
 
-Statements are SQLAlchemy Core, compiled once and run with `exec_driver_sql`: the ORM-free path that costs little more than
+Statements are SQLAlchemy Core, compiled once and run on the driver's own cursor: what that costs is little more than
 the bare driver (docs/decisions/0003).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Integer, Table, bindparam, cast, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from gateway.clock import from_micros, micros, monotonic, utc_now
 from gateway.core.incident import Incident, State
@@ -305,22 +305,30 @@ class Store:
 
 
 class _Statement:
-    """A statement compiled once, run with positional or named parameters as the driver wants them."""
+    """A statement compiled once and run on the driver's own cursor, with positional or named parameters as the driver wants them."""
 
     def __init__(self, engine: Engine, statement: Any, names: tuple[str, ...]) -> None:
         compiled = statement.compile(dialect=engine.dialect, column_keys=list(names))
-        self.sql = str(compiled)
+        self._sql = str(compiled)
+        self._dialect = engine.dialect
+        self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._names = None if compiled.positional else names
         order = compiled.positiontup if compiled.positional else names
         self._order = None if tuple(order) == names else [names.index(name) for name in order]
 
     def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Once for each row. Raises what SQLAlchemy would raise."""
+        given: list[Any] = rows
         if self._names is not None:
-            connection.exec_driver_sql(self.sql, [dict(zip(self._names, row, strict=True)) for row in rows])
+            given = [dict(zip(self._names, row, strict=True)) for row in rows]
         elif self._order is not None:
-            connection.exec_driver_sql(self.sql, [tuple(row[i] for i in self._order) for row in rows])
-        else:
-            connection.exec_driver_sql(self.sql, rows)
+            given = [tuple(row[i] for i in self._order) for row in rows]
+        try:
+            cursor = connection.connection.cursor()
+            cursor.executemany(self._sql, given)
+            cursor.close()
+        except self._error as error:
+            raise DBAPIError.instance(self._sql, None, error, self._error, dialect=self._dialect) from error
 
 
 def _statements(engine: Engine) -> dict[str, _Statement]:
