@@ -36,7 +36,7 @@ BATCH_LIMIT = 1000  # events in one transaction: 6 ms of writing (performance pa
 DUE_LIMIT = BATCH_LIMIT // 2  # deadlines queued in one turn: a hundred thousand that passed while we were down leave room for alarms
 CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
 CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
-LINGER_S = 0.05  # channels' reports are written together, so long after the first: alarms need not share their commits with them
+LINGER_S = 0.02  # channels' reports are written together, so long after the first: alarms need not share their commits with them
 TICK_S = 1.0  # the timer looks at the clocks at least this often
 STORE_RETRY_S = 1.0  # while the store is down, deadlines and reports try again after this
 CLOSED_KEPT = timedelta(minutes=15)  # closed incidents stay in memory, so that consoles see them go (console design, 6)

@@ -25,8 +25,8 @@ import paho.mqtt.client as paho
 
 from gateway.errors import ConfigError, LineError
 
-# Packets read before the rest of the house gets its turn: about 5 ms of work.
-READ_AT_ONCE = 100
+RECEIVE_BYTES = 64 * 1024  # asked of the socket at once: more than it mostly holds
+READ_AT_ONCE = 100  # packets read before the rest of the house gets its turn: about 5 ms of work
 # Half a minute: a broker that vanished without a word is noticed within 30 to 60 s; on a mobile uplink it keeps NAT mappings open.
 KEEPALIVE_S = 30
 # How long a CONNACK or SUBACK may take, and how long we try to say goodbye to a broker that does not read.
@@ -104,6 +104,8 @@ class MqttSession:
         self._on_arrived = on_arrived
         self._on_published = on_published
         self._round: list[Arrived] = []
+        self._received = b""
+        self._read_at = 0
         self._fd = -1
         self._is_paused = False
         self._is_writing = False
@@ -132,6 +134,8 @@ class MqttSession:
         # Before connecting: set later it is without effect for what the broker redelivers at once, and messages are lost when we are killed.
         self._paho.manual_ack_set(True)
         self._paho.on_message = self._take
+        self._receive = self._paho._sock_recv
+        self._paho._sock_recv = self._receive_buffered  # type: ignore[method-assign, assignment]
         self._paho.on_publish = self._confirmed
         self._part = self._paho.on_disconnect
         self._paho.on_disconnect = self._parted
@@ -231,10 +235,7 @@ class MqttSession:
         client = self._paho
         try:
             for _ in range(min(READ_AT_ONCE, self.room)):
-                before = len(self._round)
-                if client.loop_read() != paho.MQTT_ERR_SUCCESS:
-                    break
-                if len(self._round) == before and not _has_pending(client.socket()):
+                if client.loop_read() != paho.MQTT_ERR_SUCCESS or not self._has_pending():
                     break
             else:
                 self._loop.call_soon(self._read)
@@ -243,6 +244,19 @@ class MqttSession:
         if self._round and self._on_arrived is not None:
             arrived, self._round = self._round, []
             self._on_arrived(arrived)
+
+    def _receive_buffered(self, size: int) -> bytes:
+        """paho asks for a packet byte by byte, a system call each; we ask the socket once for whatever is there."""
+        if self._read_at >= len(self._received):
+            self._received, self._read_at = self._receive(RECEIVE_BYTES), 0
+        piece = self._received[self._read_at : self._read_at + size]
+        self._read_at += len(piece)
+        return piece
+
+    def _has_pending(self) -> bool:
+        """Is there more to read that the selector cannot see: in our buffer, or decrypted and kept by TLS?"""
+        socket = self._paho.socket()
+        return self._read_at < len(self._received) or (isinstance(socket, ssl.SSLSocket) and socket.pending() > 0)
 
     def _take(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         try:
@@ -304,8 +318,3 @@ class MqttSession:
 
 
 _PUBACK = struct.Struct("!BBH").pack
-
-
-def _has_pending(socket: object) -> bool:
-    """Does TLS hold decrypted bytes that the selector cannot see?"""
-    return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0

@@ -1,7 +1,7 @@
-"""The store: one transaction a batch in, the working set out. Calls block: the pipeline makes them in its writer thread, or in the loop while the disk is fast.
+"""The store: one transaction a batch in, the working set out. Calls block.
 
-Statements are SQLAlchemy Core, compiled once and run on the driver's own cursor: what that costs is little more than
-the bare driver (docs/decisions/0003).
+The pipeline makes them in its writer thread, or in the loop while the disk is fast. Statements are SQLAlchemy Core, compiled once
+and run on the driver's own cursor: what that costs is little more than the bare driver (docs/decisions/0003).
 """
 
 import fcntl
