@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("run", help="run the gateway until SIGTERM; SIGHUP reloads registers, calls and policy")
+    parser = commands.add_parser("run", help="run the gateway until SIGTERM; SIGHUP reads registers and policy again")
     parser.add_argument("--config", default="config/gateway.toml", help="default: config/gateway.toml")
     parser.set_defaults(run=_run)
 

@@ -214,7 +214,7 @@ def _console_faults(console: ConsoleConfig) -> Iterator[Fault]:
     host, colon, port = console.listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
-        yield ("listen",), f"{console.listen!r} has no port", "write 127.0.0.1:12349"
+        yield ("listen",), f"{console.listen!r} has no port up to 65535", "write 127.0.0.1:12349"
     if host == "localhost" or not colon:
         return
     try:

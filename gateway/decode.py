@@ -267,7 +267,7 @@ def _decode_datagrams(codec: Any, args: argparse.Namespace, packets: Iterator[Pa
 def _decode_publish(codecs: list[Any], args: argparse.Namespace, data: bytes) -> Iterator[dict[str, object]]:
     """The first profile whose topics fit. PUBACK carries no more than the packet's number, which a paste does not have."""
     if args.topic is None:
-        raise GatewayError("an MQTT message needs --topic")
+        raise GatewayError(f"an MQTT message needs --topic, for instance --topic {codecs[0].topics[0].replace('+', 'ID')}")
     if args.form == "pcap":
         raise GatewayError("MQTT messages cannot be read out of a capture; paste the payload")
     at = args.now or utc_now()

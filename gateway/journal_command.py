@@ -4,9 +4,11 @@ import argparse
 import sys
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import from_micros
 from gateway.config import read_config
+from gateway.errors import StoreBroken
 from gateway.store.store import Store
 
 
@@ -23,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """Exit 0 when the chain holds, 1 when it is broken (the first broken entry is named)."""
     config = read_config(args.config)
     store = Store(config.store.url, config.data_folder)
-    return _verify(store) if args.what == "verify" else _show(store, args.incident)
+    try:
+        return _verify(store) if args.what == "verify" else _show(store, args.incident)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip()
+        raise StoreBroken(f"there is no journal to be read in {config.store.url} ({reason}); start the gateway once, or correct store.url") from error
 
 
 def _verify(store: Store) -> int:

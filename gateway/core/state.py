@@ -27,6 +27,11 @@ FIRST_NUMBER = 100_001  # incidents are I100001 and up: six digits are easily sa
 V = TypeVar("V")
 
 
+def number_of(incident: str) -> int:
+    """100001 of I100001; 0, which no incident has, of anything else."""
+    return int(incident[1:]) if incident[:1] == "I" and incident[1:].isdecimal() and incident.isascii() else 0
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call that is going on. `detail` is the last record of the call state machine: enough to go on after a restart."""
 
