@@ -157,7 +157,8 @@ class Pipeline:
             items = self._take()
             if items:
                 await self._commit(items)
-                await asyncio.sleep(0)  # a fast disk lets us commit without waiting: let the others have their turn
+                if self._urgent or self._routine:
+                    await asyncio.sleep(0)  # a fast disk lets us commit without waiting: let the others have their turn
             elif self._finishing:
                 return
             elif not self._saving:
