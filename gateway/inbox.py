@@ -6,7 +6,7 @@ machine come singly.
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -19,13 +19,10 @@ from gateway.core.escalation import on_deadline
 from gateway.core.incident import Incident
 from gateway.core.orders import delivered
 from gateway.core.state import Draft, Record, Refusal
-from gateway.dispatch.outbox import Key
+from gateway.dispatch.outbox import Key, Outbox
 from gateway.errors import Refused, StoreDown
 from gateway.event import KINDS, Event, Group, Kind
-from gateway.metrics import Books
-
-if TYPE_CHECKING:
-    from gateway.pipeline import Pipeline
+from gateway.metrics import Books, Metrics
 
 log = structlog.get_logger("pipeline")
 
@@ -33,6 +30,25 @@ log = structlog.get_logger("pipeline")
 URGENT_GROUPS = frozenset((Group.PERSON, Group.ENVIRONMENT, Group.TELEPHONE, Group.PEOPLE, Group.SUBJECTLESS))
 # Deadlines of one incident that are handled in one go after downtime; each moves itself on, so this is never reached.
 DUE_AT_ONCE = 16
+
+
+class Timekeeper(Protocol):
+    """What items ask of the pipeline when they are settled, or have to come again."""
+
+    metrics: Metrics
+    outbox: Outbox
+
+    def arm(self, name: str) -> None:
+        """Set the timer of this incident to its next deadline."""
+
+    def look_again(self, incident: str) -> None:
+        """Its deadline could not be handled now."""
+
+    def report_again(self, key: Key, failed: str | None) -> None:
+        """The report could not be written now."""
+
+    def step_again(self, step: timedelta) -> None:
+        """The deadlines could not be shifted now."""
 
 
 class Item:
@@ -200,7 +216,7 @@ class Due(Item):
 
     __slots__ = ("incident", "pipeline")
 
-    def __init__(self, incident: str, pipeline: "Pipeline") -> None:
+    def __init__(self, incident: str, pipeline: Timekeeper) -> None:
         self.incident = incident
         self.pipeline = pipeline
 
@@ -229,7 +245,7 @@ class Delivered(Item):
 
     __slots__ = ("at", "failed", "key", "pipeline")
 
-    def __init__(self, key: Key, failed: str | None, pipeline: "Pipeline") -> None:
+    def __init__(self, key: Key, failed: str | None, pipeline: Timekeeper) -> None:
         self.key = key
         self.failed = failed
         self.pipeline = pipeline
@@ -251,7 +267,7 @@ class ClockStep(Item):
 
     __slots__ = ("pipeline", "step")
 
-    def __init__(self, step: timedelta, pipeline: "Pipeline") -> None:
+    def __init__(self, step: timedelta, pipeline: Timekeeper) -> None:
         self.step = step
         self.pipeline = pipeline
 
