@@ -2,14 +2,17 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import from_micros
 from gateway.config import read_config
-from gateway.errors import StoreBroken
-from gateway.store.store import Store
+from gateway.errors import GatewayError, StoreBroken
+from gateway.store.store import Store, reason_of
+
+UNDEFINED_TABLE = "42P01"  # SQLSTATE of PostgreSQL
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,11 +28,23 @@ def run(args: argparse.Namespace) -> int:
     """Exit 0 when the chain holds, 1 when it is broken (the first broken entry is named)."""
     config = read_config(args.config)
     store = Store(config.store.url, config.data_folder)
+    absent = StoreBroken(f"no journal at {store.where}; start the gateway first, or correct store.url")
+    if store.engine.dialect.name == "sqlite" and not _has_content(Path(store.where)):  # SQLite would make the file on the first look at it
+        raise absent
     try:
         return _verify(store) if args.what == "verify" else _show(store, args.incident)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip()
-        raise StoreBroken(f"there is no journal to be read in {config.store.url} ({reason}); start the gateway once, or correct store.url") from error
+        reason = reason_of(error)
+        if "no such table" in reason or getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:
+            raise absent from error
+        raise StoreBroken(f"the journal at {store.where} cannot be read ({reason}); correct store.url, or the rights of the file") from error
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _verify(store: Store) -> int:
@@ -44,6 +59,8 @@ def _verify(store: Store) -> int:
 
 def _show(store: Store, incident: str | None) -> int:
     rows = store.timeline(incident) if incident else store.journal()
+    if not rows:
+        raise GatewayError(f"no incident {incident!r} in the journal at {store.where}; `gateway journal show` lists all")
     for row in rows:
         entry = {"seq": row.seq, "at": from_micros(row.at), "kind": row.kind, "incident": row.incident, "actor": row.actor, "line": row.line}
         print(msgspec.json.encode({key: value for key, value in entry.items() if value is not None}).decode())

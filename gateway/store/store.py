@@ -7,7 +7,8 @@ and run on the driver's own cursor: what that costs is little more than the bare
 import fcntl
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,10 @@ class KnownAlready(Exception):
 
 
 class Store:
-    """One database. Open it once; `write` from one thread only."""
+    """One database. Open it once; `write` from one thread only. To read what is there it need not be opened: nothing is then made."""
 
     def __init__(self, url: str, folder: Path) -> None:
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreBroken(f"cannot make the folder {folder} ({error.strerror}): correct gateway.data, or the rights above it") from error
             url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
         elif url.startswith("postgresql://"):
             url = url.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -116,7 +113,7 @@ class Store:
                 if last is not None:
                     self._seq, self._chain = last.seq, bytes(last.chain)
         except SQLAlchemyError as error:
-            raise StoreBroken(f"cannot open {self.engine.url.render_as_string()}: {error.__class__.__name__}: {error}") from error
+            raise StoreBroken(f"cannot open {self.where} ({reason_of(error)}): start the database, or correct store.url") from error
         self._sql = _statements(self.engine)
 
     def close(self) -> None:
@@ -128,6 +125,14 @@ class Store:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def where(self) -> str:
+        """The file of a SQLite database, the address of another one; without a password."""
+        url = self.engine.url
+        if url.get_backend_name() == "sqlite":
+            return str(Path(url.database or "").resolve())
+        return url.set(drivername=url.get_backend_name()).render_as_string()
 
     @property
     def is_fast(self) -> bool:
@@ -157,7 +162,7 @@ class Store:
             chain = link(chain, seq, digest)
             rows.append((seq, *columns, record.facts.decode(), record.raw, digest, chain))
         try:
-            with connection.begin() as transaction:
+            with _transaction(connection) as commit:
                 self._run("journal", rows)
                 self._run("incident", [_incident_row(item) for item in batch.incidents])
                 calls = list(batch.calls)
@@ -167,9 +172,9 @@ class Store:
                     self._run(
                         "rejected", [(micros(r.at), r.line, r.reason, r.device and _plain(r.device), _plain(r.detail), r.raw) for r in batch.refusals]
                     )
-                    connection.exec_driver_sql(f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJECTED_KEPT}")
+                    self._run("rejected_over", [(REJECTED_KEPT,)])
                 began = monotonic()
-                transaction.commit()
+                commit()
                 took = monotonic() - began
                 if took >= STALL_S:
                     self._slow()
@@ -185,7 +190,7 @@ class Store:
                 raise
             self._drop_connection()
             self._slow()
-            raise StoreDown(f"{error.__class__.__name__}: {error.orig}") from error
+            raise StoreDown(f"{error.__class__.__name__}: {reason_of(error)}") from error
         self._seq, self._chain = seq, chain
 
     def _slow(self) -> None:
@@ -203,7 +208,7 @@ class Store:
                 self._run("meta", [("probe", str(self._seq))])
         except SQLAlchemyError as error:
             self._drop_connection()
-            raise StoreDown(f"{error.__class__.__name__}: {error}") from error
+            raise StoreDown(f"{error.__class__.__name__}: {reason_of(error)}") from error
 
     def load(self) -> Restored:
         """The working set as the tables have it."""
@@ -301,14 +306,23 @@ class Store:
         """One writer: two processes on one journal would break its chain."""
         if self.engine.dialect.name == "postgresql":
             return  # an advisory lock, taken with the writing connection
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = self._lock_path.open("w")
+        folder = self._lock_path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock_path.open("w")
+        except OSError as error:
+            raise StoreBroken(f"cannot write in the folder {folder} ({error.strerror}): correct gateway.data, or the rights of it") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
             self._lock = None
-            raise StoreBroken(f"another gateway is using {self._lock_path.parent}: stop it, or set gateway.data to another folder") from None
+            raise StoreBroken(f"another gateway is using {folder}: stop it, or set gateway.data to another folder") from None
+
+
+def reason_of(error: SQLAlchemyError) -> str:
+    """What the database itself said, on one line: without the statement and SQLAlchemy's link."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 class _Statement:
@@ -338,6 +352,17 @@ class _Statement:
             raise DBAPIError.instance(self._sql, None, error, self._error, dialect=self._dialect) from error
 
 
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[Callable[[], None]]:
+    """A transaction on the driver's own connection, which begins one by itself; SQLAlchemy's bookkeeping would double the time of a small one."""
+    driver = connection.connection
+    try:
+        yield driver.commit
+    except BaseException:
+        driver.rollback()
+        raise
+
+
 def _statements(engine: Engine) -> dict[str, _Statement]:
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
@@ -350,6 +375,7 @@ def _statements(engine: Engine) -> dict[str, _Statement]:
         changed = {name: statement.excluded[name] for name in names_of(table) if name not in key}
         return _Statement(engine, statement.on_conflict_do_update(index_elements=key, set_=changed), names_of(table))
 
+    newest = select(func.max(rejected.c.id)).scalar_subquery()
     return {
         "journal": _Statement(engine, insert(journal), names_of(journal)),
         "rejected": _Statement(engine, insert(rejected).inline(), names_of(rejected)),
@@ -358,6 +384,7 @@ def _statements(engine: Engine) -> dict[str, _Statement]:
         "last_seen": upsert(last_seen),
         "meta": upsert(meta),
         "call_over": _Statement(engine, call.delete().where(call.c.key == bindparam("key")), ("key",)),
+        "rejected_over": _Statement(engine, rejected.delete().where(rejected.c.id <= newest - bindparam("kept")), ("kept",)),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from servers import free_port
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -169,3 +170,21 @@ def test_devices_silent_for_ninety_days_are_forgotten(store: Store, url: str, tm
     again.open()
     assert [device for device, _ in again.load().seen] == ["young"]
     again.close()
+
+
+def test_looking_makes_nothing_and_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    Store("sqlite:///gateway.db", tmp_path / "var")
+    assert not (tmp_path / "var").exists()
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(StoreBroken, match=r"cannot write in the folder .*gateway\.data"):
+        Store("sqlite:///gateway.db", tmp_path / "file" / "var").open()
+
+
+def test_a_database_that_is_away_is_told_in_one_line() -> None:
+    with pytest.raises(StoreBroken) as told:
+        Store(f"postgresql://somebody:secret@127.0.0.1:{free_port()}/gateway", Path()).open()
+    text = str(told.value)
+    assert text.startswith("cannot open postgresql://somebody:***@127.0.0.1:")
+    assert "refused" in text
+    assert "\n" not in text
+    assert "sqlalche.me" not in text
