@@ -1,5 +1,5 @@
 // The live feed: one number (`rev`) is all that must be kept to resume. Frames alone prove that the link lives:
-// a silent link leaves the socket open, so a watchdog listens for frames and nothing else.
+// a silent link leaves the socket open, so a watchdog listens for frames. A socket that closes is told at once.
 import { signal } from "@preact/signals";
 import { hear, now } from "./clock.js";
 
@@ -7,9 +7,10 @@ export const SILENT_MS = 12_000; // two and a half heartbeats of 5 s
 const RETRY_MS = [500, 10_000]; // doubling, with jitter
 const POLL_MS = 3_000;
 const POLL_AFTER = 2; // failures of the socket before polling
+const LOST_AFTER = 2; // attempts to come back that failed, with polling failing as well: it is no hiccup
 const CHANGES_TIMEOUT_MS = 5_000;
 
-/** {state: connecting | live | polling | lost, at: server milliseconds of the last frame}. */
+/** {state: connecting | live | reconnecting | polling | lost, at: server milliseconds of the last frame}. */
 export const link = signal({ state: "connecting", at: 0 });
 
 /** Start. `state` holds epoch and rev; `receive(frame)` applies one. Returns {send(object)}. */
@@ -76,7 +77,10 @@ export function startFeed(state, receive) {
     const old = socket;
     socket = null;
     old?.close();
-    failures += 1;
+    failures += 1; // the first is the loss itself, each further one an attempt
+    if (failures > LOST_AFTER && link.value.state !== "polling") show("lost");
+    else if (link.value.state === "live") show("reconnecting");
+    if (failures === POLL_AFTER) poll();
     const wait = Math.min(RETRY_MS[1], RETRY_MS[0] * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
     setTimeout(connect, wait);
   }
@@ -90,7 +94,7 @@ export function startFeed(state, receive) {
       take(await answer.json());
       show("polling");
     } catch {
-      // the watchdog tells
+      if (link.value.state === "polling") show("reconnecting"); // the next failure of the socket, or the watchdog, says lost
     }
   }
 
