@@ -9,6 +9,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from gateway.event import Kind
 from tests.console.browser import Operator, ServedHouse
+from tests.console.fake_house import Line
 
 ROWS = 2000
 NODES_LIMIT = 700  # console design, 12
@@ -57,6 +58,78 @@ def test_a_silent_link_is_noticed(served: ServedHouse, operator: Operator) -> No
     page.clock.run_for(12000)
     expect(page.locator(".link")).to_have_class(re.compile("live|polling"))
     expect(page.locator(".queue")).not_to_have_class(re.compile("stale"))
+
+
+def test_a_cut_link_is_amber_at_once_and_lost_after_two_attempts(served: ServedHouse, operator: Operator) -> None:
+    sockets: list[WebSocketRoute] = []
+    cut: list[bool] = []
+
+    def tap(page: Page) -> None:
+        def handle(route: WebSocketRoute) -> None:
+            if cut:
+                route.close()
+                return
+            sockets.append(route)
+            route.connect_to_server()
+
+        page.route_web_socket(re.compile("/api/v1/feed"), handle)
+        page.route("**/api/v1/changes*", lambda route: route.abort() if cut else route.continue_())
+
+    page = operator(before=tap)
+    link = page.locator(".link")
+    expect(link).to_have_class(re.compile("live"))
+    page.evaluate(
+        "() => { window.states = []; const link = document.querySelector('.link');"
+        " new MutationObserver(() => window.states.push([link.className.slice(5), window.heard.includes(392)]))"
+        ".observe(link, {attributes: true, attributeFilter: ['class']}); }"
+    )
+    cut.append(True)
+    sockets[0].close()
+    expect(link).to_have_class(re.compile("lost"), timeout=6000)
+    expect(page.locator(".ringing")).to_contain_text("连接中断")
+    assert page.evaluate("window.states") == [["reconnecting", False], ["lost", False]]
+    page.wait_for_function("() => window.heard.includes(392)")  # only now the falling pair
+    cut.clear()
+    expect(link).to_have_class(re.compile("live|polling"), timeout=12000)
+
+
+def test_a_line_that_is_not_live_is_never_cut_off(served: ServedHouse, operator: Operator) -> None:
+    """At 1366 pixels: first the lost, mandatory before others; the live ones become a count."""
+    for name, mandatory in (("zigbee-gateway-haishiwan", True), ("smoke-detectors-pingan", False), ("a-wearables-second-broker", True)):
+        served.house.lines[name] = Line("generic", mandatory, "live", served.house.now())
+    page = operator()
+    lines = page.locator(".bar .line")
+    expect(lines).to_have_count(1)
+    expect(page.locator(".line.folded")).to_contain_text("6/6")
+    served.call(served.house.change_line, "smoke-detectors-pingan", "lost", "port_closed")
+    served.call(served.house.change_line, "zigbee-gateway-haishiwan", "suspect", "silent for 60 s")
+    expect(page.locator(".line.folded")).to_contain_text("4/6")
+    assert [line.split("\n")[0][1:25] for line in lines.all_inner_texts()[:2]] == ["zigbee-gateway-haishiwan", "smoke-detectors-pingan"[:24]]
+    for name in [*served.house.lines][1:]:
+        served.call(served.house.change_line, name, "lost", "port_closed")
+    expect(page.locator(".line.lost")).to_have_count(5)
+    bar = page.locator(".bar").bounding_box()
+    assert bar is not None
+    for line in page.locator(".line.lost").all():
+        box = line.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 1366
+        assert bar["y"] <= box["y"] <= bar["y"] + bar["height"] - box["height"]
+    served.call(served.house.change_line, "hotline", "lost", "port_closed")
+    expect(page.locator(".line.lost")).to_have_count(6)
+    expect(page.locator(".line.folded")).to_have_count(0)
+
+
+def test_live_lines_are_named_where_there_is_room(served: ServedHouse, operator: Operator) -> None:
+    served.house.lines["smoke-detectors-pingan"] = Line("generic", False, "live", served.house.now())
+    page = operator(viewport={"width": 1920, "height": 1080})
+    expect(page.locator(".bar .line")).to_have_count(4)
+    expect(page.locator(".bar .lines")).to_contain_text("wearables")
+    page.set_viewport_size({"width": 1100, "height": 768})
+    expect(page.locator(".line.folded")).to_contain_text("4/4")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    expect(page.locator(".bar .line")).to_have_count(4)
 
 
 def test_keys_work_with_an_input_method_on(served: ServedHouse, operator: Operator) -> None:

@@ -74,6 +74,11 @@ export function compareIncidents(a, b) {
   );
 }
 
+/** What is not live first, mandatory before the rest: the bar has little room. */
+export function compareLines(a, b) {
+  return (a.state === "live") - (b.state === "live") || b.mandatory - a.mandatory || (a.id < b.id ? -1 : 1);
+}
+
 /** Does the row belong to the tab? Tabs: all, mine, waiting, call_back, complaint. */
 export function inTab(row, tab, me) {
   switch (tab) {
@@ -154,7 +159,7 @@ export const calls = computed(() => {
 });
 export const lines = computed(() => {
   linesChanged.value;
-  return [...state.lines.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return [...state.lines.values()].sort(compareLines);
 });
 
 /** The rows the queue shows: the chosen tab, then every word of the search somewhere in the row. */

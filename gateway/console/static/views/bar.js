@@ -1,4 +1,5 @@
 // The bar on top: counters, call-backs due, link clock, sound, lines, language, who is on duty; below it the calls that ring.
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clockTime, second } from "../clock.js";
 import { setDuty } from "../commands.js";
 import { link } from "../feed.js";
@@ -32,7 +33,7 @@ function Counters() {
 function LinkClock() {
   const { state, at } = link.value;
   const time = state === "live" ? clockTime(second.value) : at ? clockTime(at) : "--:--:--";
-  const marks = { live: "●", polling: "◐", connecting: "◌", lost: "✕" };
+  const marks = { live: "●", polling: "◐", connecting: "◌", reconnecting: "◌", lost: "✕" };
   return html`<span class=${`link ${state}`} title=${label("link", state)}>
     <span class="quiet">${t("bar.link")}</span> <i aria-hidden="true">${marks[state]}</i> <time>${time}</time>
     ${state !== "live" && html`<em>${label("link", state)}</em>`}
@@ -48,12 +49,36 @@ function Sound() {
   </button>`;
 }
 
+function Line({ line }) {
+  return html`<span class=${`line ${line.state}`} title=${`${line.id} · ${label("line_state", line.state)} ${clockTime(line.since)} ${line.reason}`}>
+    <i aria-hidden="true">${LINE_MARKS[line.state] ?? "◌"}</i>${line.id}<span class="unseen">${label("line_state", line.state)}</span>
+  </span>`;
+}
+
+/** The lines in one row of the bar. Without room the live ones become a count; one that is not live is always named, if need be in a second row. */
 function Lines() {
-  return html`<span class="lines" role="group" aria-label=${t("bar.lines")}><span class="quiet">${t("bar.lines")}</span>
-    ${lines.value.map((line) => html`
-      <span key=${line.id} class=${`line ${line.state}`} title=${`${line.id} · ${label("line_state", line.state)} ${clockTime(line.since)} ${line.reason}`}>
-        <i aria-hidden="true">${LINE_MARKS[line.state] ?? "◌"}</i>${line.id}<span class="unseen">${label("line_state", line.state)}</span>
-      </span>`)}
+  const box = useRef();
+  const [folded, setFolded] = useState("");
+  const all = lines.value;
+  const live = all.filter((line) => line.state === "live");
+  const shown = `${language.value} ${all.map((line) => `${line.id} ${line.state}`)}`;
+  const isFolded = folded === shown; // for what is shown now: anything else is laid out in full and measured first
+  useLayoutEffect(() => {
+    if (!isFolded && box.current.clientHeight > 1.5 * box.current.firstElementChild.offsetHeight) setFolded(shown);
+  });
+  useLayoutEffect(() => {
+    let width = box.current.clientWidth;
+    const watcher = new ResizeObserver(() => {
+      if (box.current && box.current.clientWidth !== width) setFolded("");
+      width = box.current?.clientWidth;
+    });
+    watcher.observe(box.current);
+    return () => watcher.disconnect();
+  }, []);
+  return html`<span class="lines" role="group" aria-label=${t("bar.lines")} ref=${box}><span class="quiet">${t("bar.lines")}</span>
+    ${(isFolded ? all.filter((line) => line.state !== "live") : all).map((line) => html`<${Line} key=${line.id} line=${line} />`)}
+    ${isFolded && live.length > 0 && html`<span class="line live folded" title=${live.map((line) => line.id).join(" · ")}>
+      ${live.length}/${all.length} <i aria-hidden="true">●</i><span class="unseen">${label("line_state", "live")}</span></span>`}
   </span>`;
 }
 
@@ -70,7 +95,6 @@ export function Bar() {
       <${LinkClock} />
       <${Sound} />
       <${Lines} />
-      <span class="spring"></span>
       <button onClick=${() => { helpShown.value = true; }} title=${t("help.title")} aria-label=${t("help.title")}>?</button>
       <${Language} />
       <span class="me" title=${t("duty.unverified")}>${me.value}</span>
