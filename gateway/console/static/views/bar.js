@@ -58,20 +58,17 @@ function Line({ line }) {
 /** The lines in one row of the bar. Without room the live ones become a count; one that is not live is always named, if need be in a second row. */
 function Lines() {
   const box = useRef();
+  const [width, setWidth] = useState(0);
   const [folded, setFolded] = useState("");
   const all = lines.value;
   const live = all.filter((line) => line.state === "live");
-  const shown = `${language.value} ${all.map((line) => `${line.id} ${line.state}`)}`;
+  const shown = `${width} ${language.value} ${all.map((line) => `${line.id} ${line.state}`)}`;
   const isFolded = folded === shown; // for what is shown now: anything else is laid out in full and measured first
   useLayoutEffect(() => {
     if (!isFolded && box.current.clientHeight > 1.5 * box.current.firstElementChild.offsetHeight) setFolded(shown);
   });
   useLayoutEffect(() => {
-    let width = box.current.clientWidth;
-    const watcher = new ResizeObserver(() => {
-      if (box.current && box.current.clientWidth !== width) setFolded("");
-      width = box.current?.clientWidth;
-    });
+    const watcher = new ResizeObserver(([{ contentRect }]) => setWidth(contentRect.width));
     watcher.observe(box.current);
     return () => watcher.disconnect();
   }, []);
