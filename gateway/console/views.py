@@ -12,7 +12,7 @@ from gateway.core.incident import Flag, Incident, Leg, State
 from gateway.core.register import Ability, AreaKind, Person, Register
 from gateway.core.routing import CHINA, Decision
 from gateway.core.state import Call
-from gateway.event import Kind, Position, Severity
+from gateway.event import KINDS, Group, Kind, Position, Severity
 from gateway.log import NUMBER
 
 Json = dict[str, object]
@@ -115,7 +115,7 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
     person = register.persons.get(incident.person or "")
     due = incident.next_deadline
     leg = incident.leading_leg
-    return {
+    row: Json = {
         "type": "incident",
         "id": incident.id,
         "version": incident.version,
@@ -138,6 +138,9 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
         "leg": leg.state if leg else None,
         "leg_responder": responder_name(register, leg.responder) if leg else None,
     }
+    if KINDS[incident.kind].group in (Group.DEVICE, Group.LINE):  # what is in trouble is a thing: it stands where others have a name
+        row |= {"line": incident.line, "device": incident.device}
+    return row
 
 
 def incident_detail(

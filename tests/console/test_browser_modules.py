@@ -117,6 +117,21 @@ QUESTIONS: dict[str, tuple[str, object]] = {
         """,
         0,
     ),
+    "why a line is lost": (
+        """
+        const {meaning} = await import('/static/fault.js');
+        return ['silent for 60 s', 'nothing heard for 61 s', 'connection to the broker lost: Keep alive timeout',
+          'the broker closed the connection at once',
+          '/dev/ttyUSB0: Connection was closed cleanly.', 'port_closed', 'cannot open /dev/ttyUSB0: No such file', 'cannot listen on tcp:4001: busy',
+          'broker 127.0.0.1:1883: ConnectionRefusedError: 111',
+          'the broker refuses the subscription to x', 'ended', 'internal error (KeyError)', 'odd', '', null]
+          .map(meaning);
+        """,
+        [
+            *("silent", "silent", "connection_lost", "connection_lost", "port_closed", "port_closed", "cannot_open", "cannot_open"),
+            *("unreachable", "refused", "ended", "internal", None, None, None),
+        ],
+    ),
     "a row keeps its place": (
         """
         const {keepPlace} = await import('/static/grid.js');

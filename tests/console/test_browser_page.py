@@ -132,6 +132,28 @@ def test_live_lines_are_named_where_there_is_room(served: ServedHouse, operator:
     expect(page.locator(".bar .line")).to_have_count(4)
 
 
+def test_a_lost_line_says_which_and_why(served: ServedHouse, operator: Operator) -> None:
+    house = served.house
+    reason = "/dev/panel0: Connection was closed cleanly."
+    served.do(house.receive([house.event(Kind.LINE_LOST, None, "corridor", detail={"reason": reason, "mandatory": True})]))
+    served.do(house.receive([house.event(Kind.OFFLINE, "lobby-1", "corridor")]))
+    page = operator()
+    rows = page.locator(".grid-row[data-id]")
+    expect(rows.first.locator(".name")).to_have_text("corridor")
+    expect(rows.first.locator(".place")).to_contain_text("线路 espa444")
+    expect(rows.nth(1).locator(".name")).to_have_text("lobby-1")
+    page.keyboard.press("F2")
+    expect(page.locator(".incident-head")).to_contain_text("corridor")
+    expect(page.locator(".person .name")).to_have_text("corridor")
+    expect(page.locator(".person dl")).to_contain_text("串口已断开")
+    expect(page.locator(".person dl .small")).to_have_text(reason)
+    expect(page.locator(".timeline li.kind-line_lost")).to_contain_text("串口已断开")
+    page.get_by_role("button", name="English").click()
+    expect(page.locator(".timeline li.kind-line_lost")).to_contain_text("serial port closed")
+    expect(rows.first.locator(".place")).to_contain_text("line espa444")
+    assert "未知" not in page.content()
+
+
 def test_keys_work_with_an_input_method_on(served: ServedHouse, operator: Operator) -> None:
     incident = served.do(served.house.cries(1))
     page = operator()

@@ -40,6 +40,12 @@ def test_every_key_used_exists() -> None:
     assert not used - set(LANGUAGES["en"])
 
 
+def test_every_meaning_of_a_lost_line_has_a_label() -> None:
+    names = re.findall(r"""^  \["([a-z_]+)", /""", (STATIC / "fault.js").read_text(), re.MULTILINE)
+    assert len(names) > 5
+    assert not {f"fault.{name}" for name in names} - set(LANGUAGES["en"])
+
+
 def test_every_word_of_the_core_has_a_label() -> None:
     shown = {kind for kind, facts in KINDS.items() if facts.journalled and facts.group is not Group.LIFE}
     words = {

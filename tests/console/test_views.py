@@ -95,6 +95,20 @@ async def test_a_row_is_masked_and_small() -> None:
     assert len(text.encode()) < 640  # with every field there; about 430 as a rule, and deflated on a socket
 
 
+async def test_a_technical_row_says_which_line_or_device() -> None:
+    house = FakeHouse()
+    await house.receive([house.event(Kind.LINE_LOST, None, "corridor", detail={"reason": "port_closed", "mandatory": True})])
+    await house.receive([house.event(Kind.LOW_BATTERY, "w004")])
+    await house.cries(5)
+    rows = [views.incident_row(house.register, incident, house.now()) for incident in house.incidents.values()]
+    assert [(row["kind"], row.get("line"), row.get("device")) for row in rows] == [
+        ("line_lost", "corridor", None),
+        ("low_battery", "wearables", "w004"),
+        ("sos", None, None),
+    ]
+    assert max(len(msgspec.json.encode(row)) for row in rows) < 640
+
+
 async def test_several_persons_on_one_number_are_told_apart_without_names() -> None:
     house = FakeHouse()
     await house.calls_in("+8619900000003", Kind.CALL_ANSWERED, agent="李娜")

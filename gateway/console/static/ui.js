@@ -3,6 +3,7 @@ import htm from "htm";
 import { h } from "preact";
 import { clockTime, countdown, second } from "./clock.js";
 import { label, t } from "./i18n.js";
+import { state } from "./store.js";
 
 export const html = htm.bind(h);
 
@@ -39,13 +40,19 @@ export function kilometres(km) {
   return km === null || km === undefined ? "" : `${km < 10 ? km.toFixed(1) : Math.round(km)} km`;
 }
 
+/** Where it is: of a line or device that stands nowhere, the line. */
+export function where(row) {
+  return row.place ?? row.caller ?? (row.line ? t("row.line", { line: row.device ? row.line : state.lines.get(row.line)?.codec ?? "" }) : null);
+}
+
 export function risks(list) {
   return (list ?? []).map((risk) => label("risk", risk)).join(" ");
 }
 
-/** The name; an unknown person says so, a shared number says how many. `style`: person, or row where there is little room. */
+/** The name; a technical incident says which device or line, an unknown person that he is unknown, a shared number says how many. `style`: person, or row where there is little room. */
 export function who(row, style = "person") {
   if (row.name) return row.name;
+  if (row.line) return row.device ?? row.line;
   if (row.candidates) return t(`${style}.one_of`, { n: row.candidates });
   return t(`${style}.unknown`);
 }

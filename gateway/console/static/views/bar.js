@@ -2,6 +2,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clockTime, second } from "../clock.js";
 import { setDuty } from "../commands.js";
+import { faultText } from "../fault.js";
 import { link } from "../feed.js";
 import { LANGUAGES, label, language, t, useLanguage } from "../i18n.js";
 import { calls, counts, lines, me, session, tab } from "../store.js";
@@ -50,7 +51,7 @@ function Sound() {
 }
 
 function Line({ line }) {
-  return html`<span class=${`line ${line.state}`} title=${`${line.id} · ${label("line_state", line.state)} ${clockTime(line.since)} ${line.reason}`}>
+  return html`<span class=${`line ${line.state}`} title=${`${line.id} · ${label("line_state", line.state)} ${clockTime(line.since)} ${faultText(line.reason)}`}>
     <i aria-hidden="true">${LINE_MARKS[line.state] ?? "◌"}</i>${line.id}<span class="unseen">${label("line_state", line.state)}</span>
   </span>`;
 }

@@ -1,5 +1,6 @@
 // The incident: who, where, what is to be done, orders and how far they have come, and everything that has happened.
 import { acknowledge, send, shown } from "../commands.js";
+import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
 import { incidentsChanged, state } from "../store.js";
 import { Countdown, Mark, Time, html, risks, travel, who } from "../ui.js";
@@ -30,7 +31,7 @@ function Head({ row }) {
     <header class=${`incident-head ${row.severity} ${row.state}`}>
       <div class="first">
         <h2 class="id">${row.id}</h2> <${Mark} severity=${row.severity} withText=${true} />
-        <b>${label("kind", row.kind)}</b>${row.cries > 1 && html` <b class="cries">×${row.cries}</b>`}
+        <b>${label("kind", row.kind)}</b>${row.line && html` <b>${who(row)}</b>`}${row.cries > 1 && html` <b class="cries">×${row.cries}</b>`}
         <span class="spring"></span>
         ${row.due && html`<span class="deadline">${label("deadline", row.due.name)} <${Countdown} at=${row.dueMs} /> <span class="quiet">(${clockTime(row.dueMs)})</span></span>`}
       </div>
@@ -53,8 +54,15 @@ function Actions({ row }) {
   </div>`;
 }
 
+/** The last thing said about why a device or line is in trouble. */
+function faultOf(row, data) {
+  const said = (data?.timeline ?? []).filter((entry) => entry.kind === row.kind && entry.detail?.detail?.reason);
+  return row.line ? said.at(-1)?.detail.detail.reason ?? "" : "";
+}
+
 function Person({ row, data }) {
   const person = data?.person;
+  const fault = faultOf(row, data);
   const place = person?.address || row.place;
   return html`
     <section class="person">
@@ -63,6 +71,9 @@ function Person({ row, data }) {
         ${(person?.categories ?? []).filter((one) => one !== "general").map((one) => html`<span class="risk plain" key=${one}>${label("category", one)}</span>`)}
       </h3>
       <dl>
+        ${row.line && html`<dt>${t("fault.line")}</dt><dd>${row.line} <span class="quiet">${state.lines.get(row.line)?.codec ?? ""}</span></dd>`}
+        ${row.line && row.device && html`<dt>${t("fault.device")}</dt><dd>${row.device}</dd>`}
+        ${fault && html`<dt>${t("field.reason")}</dt><dd>${faultText(fault)} ${faultText(fault) !== fault && html`<span class="quiet small">${fault}</span>`}</dd>`}
         ${place && html`<dt>${t("person.address")}</dt><dd>${place}</dd>`}
         ${(person?.phones?.length || row.caller) && html`<dt>${t("person.phone")}</dt><dd>${person?.phones?.join("  ") || row.caller}</dd>`}
         ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${row.caller ?? t("call.withheld")}</dd>`}

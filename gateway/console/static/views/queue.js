@@ -7,7 +7,7 @@ import { link } from "../feed.js";
 import { Grid } from "../grid.js";
 import { label, language, t } from "../i18n.js";
 import { TABS, counts, me, rows, sameOrder, search, select, tab } from "../store.js";
-import { Countdown, Mark, html, risks, who } from "../ui.js";
+import { Countdown, Mark, html, risks, where, who } from "../ui.js";
 import { cursor, focusIncident, focusQueue, open, opened } from "../work.js";
 
 const ROW_PX = 36;
@@ -15,7 +15,7 @@ const HEAD_PX = 28;
 
 export const grid = createRef();
 
-const textOf = (row) => [row.id, row.name, row.place, row.caller, row.hotline, row.owner, row.leg_responder, label("kind", row.kind), label("state", row.state)].filter(Boolean).join(" ");
+const textOf = (row) => [row.id, row.name, row.place, row.line, row.device, row.caller, row.hotline, row.owner, row.leg_responder, label("kind", row.kind), label("state", row.state)].filter(Boolean).join(" ");
 
 /** The rows as the queue shows them: also what the keys move through. */
 export const visible = computed(() => {
@@ -46,7 +46,7 @@ function columns() {
     { id: "due", title: t("column.due"), cell: (row) => html`<${Countdown} at=${row.dueMs} />` },
     { id: "kind", title: t("column.kind"), cell: (row) => html`${label("kind", row.kind)}${row.cries > 1 ? html` <b class="cries">×${row.cries}</b>` : ""}` },
     { id: "name", title: t("column.name"), cell: (row) => html`${who(row, "row")}${row.age ? html` <span class="quiet">${row.age}</span>` : ""}` },
-    { id: "place", title: t("column.place"), cell: (row) => html`<span title=${row.place ?? ""}>${row.place ?? row.caller ?? "–"}</span>${row.risks?.length ? html` <span class="quiet">${risks(row.risks)}</span>` : ""}` },
+    { id: "place", title: t("column.place"), cell: (row) => html`<span title=${where(row) ?? ""}>${where(row) ?? "–"}</span>${row.risks?.length ? html` <span class="quiet">${risks(row.risks)}</span>` : ""}` },
     { id: "state", title: t("column.state"), cell: (row) => html`<${StateCell} row=${row} />` },
     { id: "owner", title: t("column.owner"), cell: (row) => row.owner ?? html`<span class="quiet">${row.leg_responder ?? ""}</span>` },
   ];

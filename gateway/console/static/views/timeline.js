@@ -1,4 +1,5 @@
 // What has happened, newest first, each with its time, who did it and what it said.
+import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
 import { Time, html, travel } from "../ui.js";
 
@@ -29,7 +30,7 @@ export function describe(entry, names) {
       if (more.caller || more.caller_e164) add(more.caller_e164 ?? more.caller);
       if (more.hotline) add(t("call.hotline", { n: more.hotline }));
       if (more.agent) add(more.agent);
-      if (more.reason) add(label("reason_word", more.reason));
+      if (more.reason) add(kind === "line_lost" ? faultText(more.reason) : label("reason_word", more.reason));
       if (more.zone) add(`${t("timeline.zone")} ${more.zone}`);
       if (detail.battery_pct !== undefined) add(`${t("timeline.battery")} ${Math.round(detail.battery_pct)}%`);
       if (detail.late) add(label("late", detail.late));
