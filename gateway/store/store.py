@@ -7,8 +7,7 @@ and run on the driver's own cursor: what that costs is little more than the bare
 import fcntl
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,7 @@ class Store:
             chain = link(chain, seq, digest)
             rows.append((seq, *columns, record.facts.decode(), record.raw, digest, chain))
         try:
-            with _transaction(connection) as commit:
+            with connection.begin() as transaction:
                 self._run("journal", rows)
                 self._run("incident", [_incident_row(item) for item in batch.incidents])
                 calls = list(batch.calls)
@@ -172,9 +171,9 @@ class Store:
                     self._run(
                         "rejected", [(micros(r.at), r.line, r.reason, r.device and _plain(r.device), _plain(r.detail), r.raw) for r in batch.refusals]
                     )
-                    self._run("rejected_over", [(REJECTED_KEPT,)])
+                    connection.exec_driver_sql(f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJECTED_KEPT}")
                 began = monotonic()
-                commit()
+                transaction.commit()
                 took = monotonic() - began
                 if took >= STALL_S:
                     self._slow()
@@ -352,17 +351,6 @@ class _Statement:
             raise DBAPIError.instance(self._sql, None, error, self._error, dialect=self._dialect) from error
 
 
-@contextmanager
-def _transaction(connection: Connection) -> Iterator[Callable[[], None]]:
-    """A transaction on the driver's own connection, which begins one by itself; SQLAlchemy's bookkeeping would double the time of a small one."""
-    driver = connection.connection
-    try:
-        yield driver.commit
-    except BaseException:
-        driver.rollback()
-        raise
-
-
 def _statements(engine: Engine) -> dict[str, _Statement]:
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
@@ -375,7 +363,6 @@ def _statements(engine: Engine) -> dict[str, _Statement]:
         changed = {name: statement.excluded[name] for name in names_of(table) if name not in key}
         return _Statement(engine, statement.on_conflict_do_update(index_elements=key, set_=changed), names_of(table))
 
-    newest = select(func.max(rejected.c.id)).scalar_subquery()
     return {
         "journal": _Statement(engine, insert(journal), names_of(journal)),
         "rejected": _Statement(engine, insert(rejected).inline(), names_of(rejected)),
@@ -384,7 +371,6 @@ def _statements(engine: Engine) -> dict[str, _Statement]:
         "last_seen": upsert(last_seen),
         "meta": upsert(meta),
         "call_over": _Statement(engine, call.delete().where(call.c.key == bindparam("key")), ("key",)),
-        "rejected_over": _Statement(engine, rejected.delete().where(rejected.c.id <= newest - bindparam("kept")), ("kept",)),
     }
 
 
