@@ -157,13 +157,16 @@ def check_line(config: LineConfig) -> list[str]:
     if config.codec not in DRIVERS:
         return [f"{where}: codec: {config.codec!r} is not known; use one of {', '.join(sorted(DRIVERS))}"]
     driver = DRIVERS[config.codec]()
-    problems = [f"{where}: {problem}" for problem in _check_address(config, driver.transport)]
+    address_faults = _check_address(config, driver.transport)
+    problems = [f"{where}: {problem}" for problem in address_faults]
     if config.silence_s is not None and config.silence_s <= 0:
         problems.append(f"{where}: silence_s: {config.silence_s} is not a time; write seconds above 0, or leave it out for a line that may be silent")
     faults, options = _read_options(where, driver.options, config.options)
     problems += faults
     if options is not None:
-        problems += [f"{where}: {problem}" for problem in driver.check(config, options)]
+        # the driver would say of a wrong address once more that it cannot be used
+        ours = ("listen:", "broker:") if address_faults else ()
+        problems += [f"{where}: {problem}" for problem in driver.check(config, options) if not problem.startswith(ours)]
     return problems
 
 
@@ -198,7 +201,7 @@ def _check_address(config: LineConfig, transport: Transport) -> list[str]:
         problems = []
         if config.listen is not None:
             problems.append("listen: a broker line does not listen; remove it and write broker")
-        if not (config.broker or "").startswith(BROKER_SCHEMES):
+        elif not (config.broker or "").startswith(BROKER_SCHEMES):
             problems.append(f'broker: codec {config.codec} needs it; write broker = "mqtt://host:1883" (or mqtts://)')
         return problems
     problems = []

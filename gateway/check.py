@@ -9,79 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from drivers.registry import check_line
+from gateway.check_words import WORDS, first_of, say
 from gateway.config import Config, examine_config
-from gateway.core.register import AreaKind, Register
+from gateway.core.register import AreaKind, Doubt, Register
 from gateway.errors import ConfigError
-from gateway.register_files import NAMED, read_register
-
-WORDS = {
-    "zh-CN": {
-        "problems": "{} 处错误,配置不能使用:",
-        "warnings": "{} 处提醒(不影响运行):",
-        "good": "配置可以使用。",
-        "district": "区县",
-        "version": "登记版本",
-        "persons": "老年人",
-        "by_area": "各街道(乡镇)人数",
-        "no_area": "未登记所属区域",
-        "no_coordinates": "没有坐标的老年人",
-        "shared_phones": "多人共用的电话",
-        "shared_by": "{} 个号码,涉及 {} 人",
-        "devices": "设备",
-        "unowned": "无人认领的设备",
-        "responders": "响应方",
-        "lines": "线路",
-        "mandatory": "必备",
-        "channels": "派单通道",
-        "off": "未配置",
-        "none": "无",
-        "areas": "区域",
-        "more": "等",
-        "station": "社区驿站",
-        "street_centre": "街道(镇)中心",
-        "district_centre": "区级中心",
-        "provider": "服务商",
-        "health_station": "健康医养驿站",
-        "doctor": "家庭医生",
-        "neighbour": "邻里互助",
-        "property": "物业",
-        "emergency": "急救",
-        "desk": "坐席",
-    },
-    "en": {
-        "problems": "{} faults, the configuration cannot be used:",
-        "warnings": "{} doubts (they do not keep it from running):",
-        "good": "The configuration can be used.",
-        "district": "District",
-        "version": "register version",
-        "persons": "Persons",
-        "by_area": "Persons by street or town",
-        "no_area": "no area registered",
-        "no_coordinates": "Persons without coordinates",
-        "shared_phones": "Telephones shared by several",
-        "shared_by": "{} numbers, {} persons",
-        "devices": "Devices",
-        "unowned": "Devices nobody owns",
-        "responders": "Responders",
-        "lines": "Lines",
-        "mandatory": "mandatory",
-        "channels": "Ways out for orders",
-        "off": "not configured",
-        "none": "none",
-        "areas": "Areas",
-        "more": "…",
-        "station": "stations",
-        "street_centre": "street or town centres",
-        "district_centre": "district centres",
-        "provider": "providers",
-        "health_station": "health stations",
-        "doctor": "doctors",
-        "neighbour": "neighbours",
-        "property": "property companies",
-        "emergency": "emergency services",
-        "desk": "desks",
-    },
-}
+from gateway.register_files import read_register
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -95,8 +27,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print faults, one a line, or the summary. Returns 0 when the configuration can be used, else 1."""
     config, problems = examine_config(args.config)
-    words = WORDS[args.lang or config.gateway.language]
-    problems += [f"{config.path}: {problem}" for line in config.line if line.name and line.codec for problem in check_line(line)]
+    language = args.lang or config.gateway.language
+    words = WORDS[language]
+    problems += _line_problems(config, problems)
     register = None
     if os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
         try:
@@ -104,42 +37,64 @@ def run(args: argparse.Namespace) -> int:
         except ConfigError as error:
             problems += error.problems
     if problems or register is None:
-        print(words["problems"].format(len(problems)), *problems, sep="\n")
+        print(_counted("problem", len(problems), words), *problems, sep="\n")
         return 1
-    print("\n".join(_summary(config, register, words)))
+    print("\n".join(_summary(config, register, language)))
     warnings = [*register.warnings, *_strange_lines(config, register)]
     if warnings:
-        print("", words["warnings"].format(len(warnings)), *warnings, sep="\n")
+        print("", _counted("warning", len(warnings), words), *(say(doubt, language) for doubt in warnings), sep="\n")
     print("", words["good"], sep="\n")
     return 0
 
 
-def _summary(config: Config, register: Register, words: dict[str, str]) -> Iterator[str]:
-    language = next(language for language, table in WORDS.items() if table is words)
-    yield f"{words['district']}: {register.names.get(language, register.name)} ({register.district}), {words['version']} {register.version}"
-    yield f"{words['areas']}: {len(register.areas)}"
-    yield f"{words['responders']}: {len(register.responders)}"
+def _counted(word: str, count: int, words: dict[str, str]) -> str:
+    return words[word if count == 1 else f"{word}s"].format(count)
+
+
+def _line_problems(config: Config, known: Sequence[str]) -> Iterator[str]:
+    """What the drivers say of their lines, without the keys whose fault the file itself has told already."""
+    for number, line in enumerate(config.line, 1):
+        start = f"{config.path}: line[{number}]."
+        told = {_address_or(problem.removeprefix(start)) for problem in known if problem.startswith(start)}
+        for problem in check_line(line) if line.name and line.codec else ():
+            if _address_or(problem.removeprefix(f"line {line.name!r}: ")) not in told:
+                yield f"{config.path}: {problem}"
+
+
+def _address_or(problem: str) -> str:
+    """The key that a problem begins with; listen and broker are one: a line has either."""
+    key = problem.partition(":")[0]
+    return "address" if key in ("listen", "broker") else key
+
+
+def _summary(config: Config, register: Register, language: str) -> Iterator[str]:
+    words = WORDS[language]
+    colon, comma = words[":"], words[","]
+    name = register.names.get(language, register.name)
+    yield f"{words['district']}{colon}{name} ({register.district}){comma}{words['version']} {register.version}"
+    yield f"{words['areas']}{colon}{len(register.areas)}"
+    yield f"{words['responders']}{colon}{len(register.responders)}"
     for kind, count in Counter(responder.kind for responder in register.responders.values()).most_common():
-        yield f"  {words[kind]}: {count}"
-    yield f"{words['persons']}: {len(register.persons)}"
-    yield f"{words['by_area']}:"
+        yield f"  {words[kind]}{colon}{count}"
+    yield f"{words['persons']}{colon}{len(register.persons)}"
+    yield f"{words['by_area']}{colon}".rstrip()
     for area, count in sorted(_by_street(register).items()):
-        yield f"  {register.areas[area].name if area else words['no_area']}: {count}"
-    yield f"{words['no_coordinates']}: {_named([one.id for one in register.persons.values() if one.lat is None], words)}"
+        yield f"  {register.areas[area].name if area else words['no_area']}{colon}{count}"
+    yield f"{words['no_coordinates']}{colon}{_named([one.id for one in register.persons.values() if one.lat is None], language)}"
     numbers = Counter(phone for person in register.persons.values() for phone in person.phones)
     shared = {phone for phone, count in numbers.items() if count > 1}
     sharing = sum(1 for person in register.persons.values() if not shared.isdisjoint(person.phones))
-    yield f"{words['shared_phones']}: {words['shared_by'].format(len(shared), sharing)}"
+    yield f"{words['shared_phones']}{colon}{_counted('shared_by', len(shared), words).format(sharing)}"
     homes = {person.home for person in register.persons.values() if person.home is not None}
     devices = list(register.devices)
-    yield f"{words['devices']}: {len(devices)}"
-    yield f"{words['unowned']}: {_named([one.id for one in devices if one.person is None and one.home not in homes], words)}"
-    yield f"{words['lines']}: {len(config.line) or words['none']}"
+    yield f"{words['devices']}{colon}{len(devices)}"
+    yield f"{words['unowned']}{colon}{_named([one.id for one in devices if one.person is None and one.home not in homes], language)}"
+    yield f"{words['lines']}{colon}{len(config.line) or words['none']}"
     for line in config.line:
-        yield f"  {line.name}: {line.codec}, {line.listen or line.broker}" + (f", {words['mandatory']}" if line.mandatory else "")
-    yield f"{words['channels']}:"
-    yield f"  mqtt: {config.dispatch.mqtt.broker if config.dispatch.mqtt else words['off']}"
-    yield f"  webhook: {config.dispatch.webhook.secret_file if config.dispatch.webhook else words['off']}"
+        yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.broker}" + (f"{comma}{words['mandatory']}" if line.mandatory else "")
+    yield f"{words['channels']}{colon}".rstrip()
+    yield f"  mqtt{colon}{config.dispatch.mqtt.broker if config.dispatch.mqtt else words['off']}"
+    yield f"  webhook{colon}{config.dispatch.webhook.secret_file if config.dispatch.webhook else words['off']}"
 
 
 def _by_street(register: Register) -> Counter[str]:
@@ -156,14 +111,16 @@ def _by_street(register: Register) -> Counter[str]:
     return counts
 
 
-def _strange_lines(config: Config, register: Register) -> Iterator[str]:
+def _strange_lines(config: Config, register: Register) -> Iterator[Doubt]:
     """Devices registered on a line that nobody has configured: their cries would come from elsewhere, and be unknown."""
     names = {line.name for line in config.line}
-    for line, count in Counter(device.line for device in register.devices if device.line is not None and device.line not in names).items():
-        yield f"{config.district_folder / 'devices.csv'}: {count} devices on line {line!r}, which {config.path} does not have"
+    strange: dict[str, list[str]] = {}
+    for device in register.devices:
+        if device.line is not None and device.line not in names:
+            strange.setdefault(device.line, []).append(device.id)
+    for line, ids in strange.items():
+        yield Doubt("strange_line", str(config.district_folder / "devices.csv"), tuple(ids), line)
 
 
-def _named(ids: Sequence[str], words: dict[str, str]) -> str:
-    if not ids:
-        return words["none"]
-    return f"{len(ids)} ({', '.join(ids[:NAMED])}{words['more'] if len(ids) > NAMED else ''})"
+def _named(ids: Sequence[str], language: str) -> str:
+    return f"{len(ids)} ({first_of(tuple(ids), language)})" if ids else WORDS[language]["none"]

@@ -37,11 +37,15 @@ class Column:
 
 @dataclass(slots=True)
 class FileFaults:
-    """The faults of one file: the first FAULTS_SHOWN in words, the others as a number."""
+    """The faults of one file: the first FAULTS_SHOWN in words, the others as a number.
+
+    is_unread: the file could not be read (to its end), so that nobody knows which ids stand in it.
+    """
 
     path: Path
     _shown: list[str] = field(default_factory=list)
     count: int = 0
+    is_unread: bool = False
 
     def add(self, line: int, column: str, what: str, remedy: str) -> None:
         """line: as an editor counts, from 1; 0 for the whole file. column: "" for the whole line."""
@@ -53,7 +57,7 @@ class FileFaults:
     @property
     def problems(self) -> list[str]:
         hidden = self.count - len(self._shown)
-        return self._shown + ([f"{self.path}: {hidden} more faults; correct those above first"] if hidden else [])
+        return self._shown + ([f"{self.path}: {hidden} more fault{'s' if hidden > 1 else ''}; correct those above first"] if hidden else [])
 
 
 def read_bytes(path: Path, faults: FileFaults) -> bytes:
@@ -61,9 +65,11 @@ def read_bytes(path: Path, faults: FileFaults) -> bytes:
     try:
         if path.stat().st_size > FILE_LIMIT_BYTES:
             faults.add(0, "", f"is larger than {FILE_LIMIT_BYTES} bytes", "this cannot be the right file")
+            faults.is_unread = True
             return b""
         return path.read_bytes()
     except OSError as error:
+        faults.is_unread = True
         faults.add(0, "", f"cannot be read ({error.strerror})", "create the file (config/districts/README.md) or correct its rights")
         return b""
 
@@ -72,6 +78,7 @@ def read_rows(data: bytes, columns: Mapping[str, Column], faults: FileFaults) ->
     """(line, cells) of each row, cells without the empty and the faulty ones. UTF-8 with or without BOM, comma, header first."""
     text = _decode(data, faults)
     if text is None:
+        faults.is_unread = True
         return
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -79,11 +86,14 @@ def read_rows(data: bytes, columns: Mapping[str, Column], faults: FileFaults) ->
         if header is None:
             if data or not faults.count:
                 faults.add(1, "", "has no header", f"begin with {','.join(columns)}")
+            faults.is_unread = True
             return
         if not _is_header_usable([name.strip() for name in header], columns, faults):
+            faults.is_unread = True
             return
         yield from _rows(reader, [(name.strip(), columns[name.strip()]) for name in header], faults)
     except csv.Error as error:
+        faults.is_unread = True
         faults.add(reader.line_num, "", f"is no CSV ({error})", "correct the quotes of that line; what follows was not read")
 
 

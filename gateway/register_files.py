@@ -20,6 +20,7 @@ from gateway.core.register import (
     Category,
     Contact,
     Device,
+    Doubt,
     Person,
     Register,
     Responder,
@@ -30,7 +31,7 @@ from gateway.csv_file import CellFault, Column, FileFaults, read_bytes, read_row
 from gateway.errors import ConfigError
 from gateway.toml_file import TomlReader
 
-NAMED = 10  # ids named in one warning; the number is always told, and nobody reads a longer line
+NAMED = 10  # ids named in one line of a fault or a warning; nobody reads a longer one
 
 CHANNELS = ("mqtt", "webhook", "console")
 
@@ -103,7 +104,7 @@ class _Reading:
         self.folder = folder
         self.channels = channels
         self.faults: list[FileFaults] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Doubt] = []
         self._digest = hashlib.sha256()
         self._strings: dict[str, str] = {}
 
@@ -152,6 +153,10 @@ class _Reading:
         self._digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
         return faults, read_rows(data, columns, faults)
 
+    def _lacks(self, file: str, known: Collection[str], name: str) -> bool:
+        """Is there no such id? While the file itself cannot be read nobody knows, and its own fault is the one to correct."""
+        return name not in known and not any(one.is_unread for one in self.faults if one.path == self.folder / file)
+
     def _share(self, parse: Any) -> Any:
         """A parser whose equal results are one object: a person's id stands in three files."""
         strings = self._strings
@@ -176,7 +181,7 @@ class _Reading:
         )
         areas = _build(Area, rows, faults, {"id": "", "name": "", "kind": AreaKind.GRID})
         _check_parents(areas, faults, "area")
-        self._warn("names that look damaged", faults, (area.id for _, area in areas if cells.is_name_damaged(area.name)))
+        self._warn("damaged_names", faults, (area.id for _, area in areas if cells.is_name_damaged(area.name)))
         return areas
 
     def _responders(self, phone: Any, areas: Collection[str]) -> "Rows[Responder]":
@@ -211,14 +216,14 @@ class _Reading:
             if cells.EMERGENCY.fullmatch(responder.phone) and responder.kind is not ResponderKind.EMERGENCY:
                 faults.add(line, "phone", "is an emergency number", "only a responder of kind emergency may have it")
             for area in responder.areas:
-                if area not in areas:
+                if self._lacks("areas.csv", areas, area):
                     faults.add(line, "areas", "there is no area with this id", "add it to areas.csv or correct the id")
             responders.append((line, responder))
         _check_parents(responders, faults, "responder")
         if not faults.count and not any(responder.kind is ResponderKind.DESK for _, responder in responders):
             faults.add(0, "kind", "no responder is the desk", "add a row of kind desk and channel console: every chain of escalation ends there")
-        self._warn("names that look damaged", faults, (one.id for _, one in responders if cells.is_name_damaged(one.name)))
-        self._warn("stations with an empty channel (an operator tells them)", faults, silent)
+        self._warn("damaged_names", faults, (one.id for _, one in responders if cells.is_name_damaged(one.name)))
+        self._warn("no_channel", faults, silent)
         return responders
 
     def _reachable(self, responders: list[Responder]) -> list[Responder]:
@@ -229,7 +234,7 @@ class _Reading:
         path = self.folder / "responders.csv"
         for channel in sorted({one.channel for one in left_out.values()}):
             ids = (one.id for one in left_out.values() if one.channel == channel)
-            self._warn(f"responders left out, because [dispatch.{channel}] is not configured", FileFaults(path), ids)
+            self._warn("left_out", FileFaults(path), ids, channel)
         kept = []
         for one in responders:
             if one.id not in left_out:
@@ -288,15 +293,15 @@ class _Reading:
 
         persons = _build(Person, with_contacts(), faults, {"id": "", "name": ""})
         for line, person in persons:
-            if person.area is not None and person.area not in areas:
+            if person.area is not None and self._lacks("areas.csv", areas, person.area):
                 faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
-        for left in contacts.values():
+        for left in contacts.values() if not faults.is_unread else ():
             for line, _ in left:
                 self._contact_faults.add(line, "person", "there is no person with this id", "add the person to persons.csv or correct the id")
         everyone = [person for _, person in persons]
-        self._warn("persons without coordinates", faults, (one.id for one in everyone if one.lat is None))
-        self._warn("persons without a contact", faults, (one.id for one in everyone if not one.contacts))
-        self._warn("names that look damaged", faults, (one.id for one in everyone if cells.is_name_damaged(one.name)))
+        self._warn("no_coordinates", faults, (one.id for one in everyone if one.lat is None))
+        self._warn("no_contact", faults, (one.id for one in everyone if not one.contacts))
+        self._warn("damaged_names", faults, (one.id for one in everyone if cells.is_name_damaged(one.name)))
         return persons
 
     def _devices(self, persons: Mapping[str, Person], areas: Collection[str]) -> list[Device]:
@@ -320,9 +325,9 @@ class _Reading:
         for line, row in rows:
             device = Device(**{"id": "", **row})
             _check_position(line, device, faults)
-            if device.person is not None and device.person not in persons:
+            if device.person is not None and self._lacks("persons.csv", persons, device.person):
                 faults.add(line, "person", "there is no person with this id", "add it to persons.csv or correct the id")
-            if device.area is not None and device.area not in areas:
+            if device.area is not None and self._lacks("areas.csv", areas, device.area):
                 faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
             known = devices.get((device.line, device.id))
             if known is not None:
@@ -331,17 +336,16 @@ class _Reading:
             devices[device.line, device.id] = device
         any_line = {address for line_name, address in devices if line_name is None}
         twice += [address for line_name, address in devices if line_name is not None and address in any_line]
-        self._warn("devices registered twice (where the rows differ, nobody is named: the operator asks)", faults, twice)
+        self._warn("registered_twice", faults, twice)
         owned = (one for one in devices.values() if one.person is None and one.home not in homes)
-        self._warn("devices nobody owns", faults, (one.id for one in owned))
+        self._warn("unowned", faults, (one.id for one in owned))
         return list(devices.values())
 
-    def _warn(self, what: str, faults: FileFaults, ids: Iterable[str]) -> None:
-        """One warning a subject: how many, and the ids of the first."""
-        named = list(ids)
+    def _warn(self, what: str, faults: FileFaults, ids: Iterable[str], of: str = "") -> None:
+        """One warning a subject."""
+        named = tuple(ids)
         if named:
-            more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-            self.warnings.append(f"{faults.path}: {len(named)} {what}: {', '.join(named[:NAMED])}{more}")
+            self.warnings.append(Doubt(what, str(faults.path), named, of))
 
 
 _POSITION = {"lat": Column(cells.number(-90, 180)), "lon": Column(cells.number(-180, 180))}  # lat: beyond 90 is told as "exchanged"
@@ -388,7 +392,7 @@ def _check_parents(rows: "Sequence[tuple[int, Node]]", faults: FileFaults, what:
     parents = {node.id: node.parent for _, node in rows}
     ends: set[str] = set()  # nodes whose chain is known to end, or whose circle has been told
     for line, node in rows:
-        if node.parent is not None and node.parent not in parents:
+        if node.parent is not None and node.parent not in parents and not faults.is_unread:
             faults.add(line, "parent", f"there is no {what} with this id", "add it or correct the id")
         chain: dict[str, None] = {}
         name: str | None = node.id

@@ -142,6 +142,18 @@ class Responder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     speed_kmh: float = 15.0
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """Something in the data that does not keep it from being used and that somebody should look at. Ids only, never personal data.
+
+    what: a word of `gateway.check_words.DOUBTS`; of: the channel or the line concerned, "" for none.
+    """
+
+    what: str
+    file: str
+    ids: tuple[str, ...]
+    of: str = ""
+
+
 class Register:
     """All of it, with the look-ups that the path needs. Build once, never change."""
 
@@ -158,14 +170,14 @@ class Register:
         names: Mapping[str, str] | None = None,
         area_code: str = "",
         centre: tuple[float, float] | None = None,
-        warnings: tuple[str, ...] = (),
+        warnings: tuple[Doubt, ...] = (),
     ) -> None:
         self.district = district
         self.name = name or district
         self.names = dict(names or {})  # language tag → the district's name
         self.area_code = area_code  # as dialled, with its 0
         self.centre = centre  # latitude, longitude
-        self.warnings = warnings  # what is doubtful in the data but does not keep it from being used; ids only
+        self.warnings = warnings  # what is doubtful in the data but does not keep it from being used
         self.persons = {person.id: person for person in persons}
         self.areas = {area.id: area for area in areas}
         self.responders = {responder.id: responder for responder in responders}

@@ -1,6 +1,7 @@
 """The two invented districts: clean, reproducible, with the figures of the plans they follow; and what `gateway check` says of them."""
 
 import argparse
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import check
+from gateway import check, register_files
+from gateway.check_words import DOUBTS, WORDS
 from gateway.core.register import Ability, AreaKind, Register, ResponderKind
 from gateway.register_files import read_register
 
@@ -113,7 +115,7 @@ def test_every_district_holds_what_real_registers_hold(name, request):
     assert sum(one.line == "corridor-panel" for one in register.devices) == 40
     assert register.device("corridor-buttons", "000005:2").person in register.persons
     assert [one.id for one in register.responders.values() if one.channel == "webhook"] == ["provider-web"]
-    assert not any("damaged" in warning for warning in register.warnings)
+    assert not any(doubt.what == "damaged_names" for doubt in register.warnings)
 
 
 def run_check(*arguments: str) -> int:
@@ -139,11 +141,11 @@ def no_lines(monkeypatch):
             "zh-CN",
             [
                 "红古区 (honggu)",
-                "社区驿站: 40",
-                "健康医养驿站: 5",
-                "老年人: 2000",
-                "红古镇: ",
-                "无人认领的设备: 2 (240, w-999999)",
+                "社区驿站：40",
+                "健康医养驿站：5",
+                "老年人：2000",
+                "红古镇：",
+                "无人认领的设备：2 (240、w-999999)",
                 "必备",
                 "配置可以使用",
             ],
@@ -196,3 +198,40 @@ def test_check_doubts_devices_on_a_line_that_is_not_configured(capsys, tmp_path)
     (tmp_path / "gateway.toml").write_text(f'[gateway]\ndistricts = "{DISTRICTS}"\nlanguage = "en"\n')
     assert run_check("--config", str(tmp_path / "gateway.toml")) == 0
     assert "40 devices on line 'corridor-panel'" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_lines")
+def test_check_tells_its_doubts_in_chinese(capsys, tmp_path):
+    (tmp_path / "gateway.toml").write_text(f'[gateway]\ndistricts = "{DISTRICTS}"\n')
+    assert run_check("--config", str(tmp_path / "gateway.toml")) == 0
+    heading, *doubts = capsys.readouterr().out.partition("\n\n")[2].strip().splitlines()
+    assert heading == "8 处提醒（不影响运行）："
+    assert all(re.match(r"/\S+/\w+\.csv：\d+ [个位台][^:,()]+：\S+(，另有 \d+ 个)?$", doubt) for doubt in doubts[:8]), doubts
+    assert any("1 个响应方不参与派单，因为没有配置 [dispatch.webhook]：provider-web" in doubt for doubt in doubts)
+
+
+def test_every_doubt_has_its_words_in_both_languages():
+    assert DOUBTS["zh-CN"].keys() == DOUBTS["en"].keys()
+    assert WORDS["zh-CN"].keys() == WORDS["en"].keys()
+    used = set(re.findall(r'(?:_warn|Doubt)\("(\w+)"', Path(register_files.__file__).read_text() + Path(check.__file__).read_text()))
+    assert used == DOUBTS["en"].keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('codec = "generic"\nbroker = "http://x"', "broker"),
+        ('codec = "generic"', "listen"),
+        ('codec = "generic"\nlisten = "tcp:1"', "listen"),
+        ('codec = "espa444"\nlisten = "foo:bar"', "listen"),
+        ('codec = "hep"\nlisten = "udp:99999999"', "listen"),
+        ('codec = "hep"\nlisten = "udp:9060"\noptions = {auth_key_file = "nowhere"}', "options.auth_key_file"),
+    ],
+)
+def test_check_tells_one_wrong_address_once(capsys, tmp_path, line, key):
+    (tmp_path / "gateway.toml").write_text(f'[gateway]\ndistricts = "{DISTRICTS}"\nlanguage = "en"\n[[line]]\nname = "a"\n{line}\n')
+    assert run_check("--config", str(tmp_path / "gateway.toml")) == 1
+    heading, *problems = capsys.readouterr().out.splitlines()
+    assert heading == "1 fault, the configuration cannot be used:"
+    assert len(problems) == 1
+    assert key in problems[0]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import register_cells as cells
+from gateway.check_words import say
 from gateway.config import read_config
 from gateway.core.register import Ability, Category, Register, Risk
 from gateway.csv_file import FAULTS_SHOWN, CellFault
@@ -46,6 +47,10 @@ def problems_of(folder: Path) -> list[str]:
     return refused.value.problems
 
 
+def doubts(register: Register) -> list[str]:
+    return [say(doubt, "en").split(": ", 1)[1] for doubt in register.warnings]
+
+
 def test_a_good_folder_is_read(tmp_path):
     register = read_register(write(tmp_path))
     assert (register.district, register.name, register.names["en"], register.area_code, register.centre) == (
@@ -63,7 +68,8 @@ def test_a_good_folder_is_read(tmp_path):
     assert [one.id for one in register.persons_with_phone("+869315550002")] == ["p-1", "p-2"]
     assert register.device("anything", "201").home == "h-1"
     assert register.responders["em"].phone == "120"
-    assert [warning.split(": ", 1)[1] for warning in register.warnings] == ["1 persons without coordinates: p-2", "1 persons without a contact: p-2"]
+    assert doubts(register) == ["1 person without coordinates: p-2", "1 person without a contact: p-2"]
+    assert [say(doubt, "zh-CN").partition("：")[2] for doubt in register.warnings] == ["1 位老年人没有坐标：p-2", "1 位老年人没有联系人：p-2"]
 
 
 def test_equal_strings_are_one_object(tmp_path):
@@ -87,7 +93,7 @@ def test_responders_without_a_channel_are_left_out_and_their_children_move_up(tm
     register = read_register(write(tmp_path), {"mqtt", "console"})
     assert "hook" not in register.responders
     assert register.responders["station"].parent == "desk"
-    assert any("[dispatch.webhook] is not configured: hook" in warning for warning in register.warnings)
+    assert "1 responder left out, because [dispatch.webhook] is not configured: hook" in doubts(register)
 
 
 BAD = [
@@ -174,13 +180,31 @@ def test_gbk_is_recognised_as_not_utf8(tmp_path):
     assert any("persons.csv: line 2: is not UTF-8" in problem and "CSV UTF-8" in problem for problem in problems_of(folder))
 
 
+@pytest.mark.parametrize("file", ["areas.csv", "persons.csv"])
+@pytest.mark.parametrize("how", ["gbk", "missing", "header", "quotes"])
+def test_what_points_into_a_file_that_cannot_be_read_is_no_fault_of_its_own(tmp_path, file, how):
+    folder = write(tmp_path)
+    text = GOOD[file]
+    if how == "missing":
+        (folder / file).unlink()
+    elif how == "gbk":
+        (folder / file).write_bytes(text.encode("gbk"))
+    else:
+        changed = text.replace("id,", "ident,", 1) if how == "header" else text.replace("\n", '\n"x"y,', 1)
+        (folder / file).write_text(changed, encoding="utf-8")
+    problems = problems_of(folder)
+    assert {Path(problem.partition(": ")[0]).name for problem in problems} == {file}
+    assert len(problems) <= 2  # a header may have two faults
+    assert not any("with this id" in problem for problem in problems)
+
+
 def test_a_device_registered_twice_names_nobody(tmp_path):
     rows = GOOD["devices.csv"] + "w-1,wearables,p-2,,street,,,,\n201,corridor-panel,p-2,,,,,,\n"
     register = read_register(write(tmp_path, devices_csv=rows))
     assert register.device("wearables", "w-1").person is None
     assert register.device("corridor-panel", "201").person == "p-2"
-    assert any("2 devices registered twice" in warning and "w-1, 201" in warning for warning in register.warnings)
-    assert any("1 devices nobody owns: w-1" in warning for warning in register.warnings)
+    assert any("2 devices registered twice" in warning and "w-1, 201" in warning for warning in doubts(register))
+    assert "1 device nobody owns: w-1" in doubts(register)
 
 
 def test_doubts_are_told_and_do_not_refuse(tmp_path):
@@ -191,10 +215,10 @@ def test_doubts_are_told_and_do_not_refuse(tmp_path):
         responders_csv=GOOD["responders.csv"].replace("mqtt", ""),
     )
     register = read_register(folder)
-    warnings = "\n".join(register.warnings)
-    assert "1 names that look damaged: p-2" in warnings
-    assert "1 devices nobody owns: w-2" in warnings
-    assert "1 stations with an empty channel (an operator tells them): station" in warnings
+    warnings = doubts(register)
+    assert "1 name that looks damaged: p-2" in warnings
+    assert "1 device nobody owns: w-2" in warnings
+    assert "1 station with an empty channel (an operator tells it): station" in warnings
     assert register.responders["station"].channel == "console"
 
 
