@@ -21,7 +21,22 @@ FIELDS: dict[Action, dict[str, tuple[type, bool]]] = {
     Action.CALL_BACK: {"satisfaction": (int, False), "note": (str, False), "complaint": (bool, False)},
     Action.COMPLAIN: {"note": (str, True)},
 }
+# Why full numbers may be asked for (console design, 8: a reason from a list).
+REVEAL_REASONS = ("call_back", "verify_identity", "emergency_service")
 WORDS: dict[str, tuple[str, ...]] = {"outcome": tuple(Outcome)}
+
+
+def reveal_reason(body: Mapping[str, object]) -> str:
+    """Why somebody wants to see full numbers. Raises Refused 400: unknown_field, missing_reason, bad_reason."""
+    unknown = sorted(body.keys() - {"reason"})
+    if unknown:
+        raise Refused("unknown_field", 400, field=unknown[0])
+    reason = body.get("reason")
+    if reason is None or reason == "":
+        raise Refused("missing_reason", 400)
+    if not isinstance(reason, str) or reason not in REVEAL_REASONS:
+        raise Refused("bad_reason", 400, allowed=REVEAL_REASONS)
+    return reason
 
 
 def facts_of(action: Action, body: Mapping[str, object]) -> dict[str, object]:

@@ -25,7 +25,7 @@ from drivers.contract import Rejected, to_event
 from drivers.mqtt.station_reply import read_answer
 from gateway.clock import monotonic
 from gateway.console import views
-from gateway.console.commands import facts_of
+from gateway.console.commands import facts_of, reveal_reason
 from gateway.console.idempotency import Answer, Answers
 from gateway.console.live import HEARTBEAT_S, TICK_S, Feed
 from gateway.console.openapi import document
@@ -75,6 +75,7 @@ def make_app(
         WebSocketRoute("/api/v1/feed", console.feed_socket),
         Route("/api/v1/lines", console.lines),
         Route("/api/v1/incidents/{id}", console.incident),
+        Route("/api/v1/incidents/{id}/reveal", console.reveal, methods=["POST"]),
         Route("/api/v1/incidents/{id}/{action}", console.command, methods=["POST"]),
         Route("/api/v1/replies", console.replies, methods=["POST"]),
         Mount("/static", StaticFiles(directory=static_dir, check_dir=False), name="static"),
@@ -246,6 +247,23 @@ class Console:
             return False
         session.viewed.add(incident.id)
         return True
+
+    async def reveal(self, request: Request) -> Response:
+        """Full telephone numbers for the one in charge, who says why. The journal has it before he has: if it cannot be written, nothing is shown."""
+        session = self._own_page(request)
+        if session.name is None:
+            raise Refused("not_on_duty", 403)
+        body = await _body(request)
+        house = self.house
+        await house.recall(request.path_params["id"])
+        incident = house.incidents.get(request.path_params["id"])
+        if incident is None:
+            raise Refused("unknown_incident", 404)
+        reason = reveal_reason(body)
+        if not views.is_entitled(incident, session.name):
+            raise Refused("not_owner", 403)
+        await house.note(Kind.REVEAL, session.name, incident=incident.id, person=incident.person, field="phones", reason=reason)
+        return _json(views.full_numbers(house.register, incident))  # of the person that the journal names, whatever happened meanwhile
 
     async def command(self, request: Request) -> Response:
         """Do something about an incident; answers when it is on disk."""

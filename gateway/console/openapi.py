@@ -1,6 +1,6 @@
 """The OpenAPI document, small and kept by hand; a test compares it with the routes and with the fields of the commands."""
 
-from gateway.console.commands import FIELDS, WORDS
+from gateway.console.commands import FIELDS, REVEAL_REASONS, WORDS
 from gateway.console.views import Json
 from gateway.core.orders import ANSWERS
 from gateway.metrics import own_version
@@ -10,7 +10,15 @@ _OWN_PAGE: list[Json] = [{"session": [], "csrf": []}]
 
 
 def _answers(*statuses: int) -> Json:
-    words = {200: "done", 400: "bad request", 401: "not signed", 403: "csrf, origin or not_on_duty", 404: "unknown", 409: "refused", 503: "not now"}
+    words = {
+        200: "done",
+        400: "bad request",
+        401: "not signed",
+        403: "csrf, origin, not_on_duty or not_owner",
+        404: "unknown",
+        409: "refused",
+        503: "not now",
+    }
     return {str(status): {"description": words[status]} for status in statuses}
 
 
@@ -55,6 +63,16 @@ def document() -> Json:
             security=[],
         ),
     }
+    paths["/api/v1/incidents/{id}/reveal"] = _post(
+        "full telephone numbers for the owner of the open incident; journalled first",
+        {"reason": {"enum": REVEAL_REASONS}},
+        ["reason"],
+        200,
+        400,
+        403,
+        404,
+        503,
+    )
     for action, fields in FIELDS.items():
         properties: Json = {name: {"enum": WORDS[name]} if name in WORDS else {"type": _TYPES[kind]} for name, (kind, _) in fields.items()}
         required = [name for name, (_, must) in fields.items() if must]

@@ -143,6 +143,21 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
     return row
 
 
+def is_entitled(incident: Incident, reader: str | None) -> bool:
+    """May this reader (the name on duty, or None) see the person's record? Only who is in charge, and only while it is open."""
+    return reader is not None and incident.is_open and incident.owner == reader
+
+
+def full_numbers(register: Register, incident: Incident) -> Json:
+    """Every number that can be rung about this incident, in full (E.164 as the register has it). Journalled by whoever calls this."""
+    person = register.persons.get(incident.person or "")
+    return {
+        "phones": list(person.phones) if person else [],
+        "contacts": [{"name": one.name, "relation": one.relation, "phone": one.phone} for one in person.contacts] if person else [],
+        "caller": incident.caller,
+    }
+
+
 def incident_detail(
     register: Register,
     incident: Incident,
@@ -153,7 +168,7 @@ def incident_detail(
     hotlines: Iterable[str] = (),
 ) -> Json:
     """Everything the middle pane shows of one incident. `reader` is the name on duty, or None."""
-    entitled = reader is not None and incident.is_open and incident.owner == reader
+    entitled = is_entitled(incident, reader)
     timeline = [timeline_entry(row, entitled, hotlines) for row in rows]
     row = incident_row(register, incident, now)
     row |= {

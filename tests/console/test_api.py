@@ -456,7 +456,7 @@ async def test_openapi_names_every_route_and_no_other(app: Starlette, client: ht
     described = (await client.get("/api/v1/openapi.json")).json()["paths"]
     routes = {route.path: route.methods or set() for route in app.routes if isinstance(route, Route) and route.path != "/"}
     commands = {path for path in described if re.fullmatch(r"/api/v1/incidents/\{id\}/[a-z_]+", path)}
-    assert set(described) - commands == set(routes) - {"/api/v1/incidents/{id}/{action}"}
+    assert set(described) - commands == set(routes) - commands - {"/api/v1/incidents/{id}/{action}"}
     for path, methods in routes.items():
         for described_path in commands if "{action}" in path else [path]:
             assert {method.upper() for method in described[described_path]} == methods - {"HEAD"}
@@ -470,6 +470,55 @@ async def test_openapi_names_every_route_and_no_other(app: Starlette, client: ht
             for name in described[path]["post"]["requestBody"]["content"]["application/json"]["schema"].get("required", [])
         }
         assert (await client.post(path.replace("{id}", "I1"), json=body)).json() == {"reason": "unknown_incident"}
+
+
+async def test_full_numbers_for_the_owner_who_says_why_journalled_first(house: FakeHouse, client: httpx.AsyncClient) -> None:
+    incident = await house.cries(3)
+    person = house.register.persons["p003"]
+    path = f"/api/v1/incidents/{incident.id}/reveal"
+
+    async def asks(**body: object) -> tuple[int, dict]:
+        reply = await client.post(path, json=body)
+        return reply.status_code, reply.json()
+
+    assert await asks(reason="call_back") == (403, {"reason": "csrf"})
+    client.headers["X-CSRF"] = (await client.get("/api/v1/session")).json()["csrf"]
+    assert await asks(reason="call_back") == (403, {"reason": "not_on_duty"})
+    await on_duty(client, "李娜")
+    assert await asks(reason="call_back") == (403, {"reason": "not_owner"})  # nobody's
+    await client.post(f"/api/v1/incidents/{incident.id}/acknowledge")
+    house.notes.clear()
+    assert await asks() == (400, {"reason": "missing_reason"})
+    assert (await asks(reason="curious"))[1]["reason"] == "bad_reason"
+    assert (await asks(reason=["call_back"]))[1]["reason"] == "bad_reason"
+    assert (await asks(reason="call_back", field="address"))[1]["reason"] == "unknown_field"
+    house.store_down = True
+    assert await asks(reason="call_back") == (503, {"reason": "store_down"})
+    assert house.notes == []
+    house.store_down = False
+    status, shown = await asks(reason="call_back")
+    assert (status, shown["phones"], shown["caller"]) == (200, list(person.phones), None)
+    assert [(one["relation"], one["phone"]) for one in shown["contacts"]] == [(one.relation, one.phone) for one in person.contacts]
+    facts = {"incident": incident.id, "person": "p003", "field": "phones", "reason": "call_back"}
+    assert house.notes == [(Kind.REVEAL, "李娜", facts)]
+    assert person.phones[0] not in (await client.get(f"/api/v1/incidents/{incident.id}")).text  # elsewhere it stays masked
+    await on_duty(client, "周敏")
+    assert await asks(reason="emergency_service") == (403, {"reason": "not_owner"})
+    assert (await client.post("/api/v1/incidents/I9/reveal", json={"reason": "call_back"})).status_code == 404
+
+
+async def test_a_caller_nobody_knows_can_be_rung_back(house: FakeHouse, client: httpx.AsyncClient) -> None:
+    await house.calls_in("+8619912345678", Kind.CALL_ABANDONED)
+    incident = next(iter(house.incidents.values()))
+    await on_duty(client, "李娜")
+    await client.post(f"/api/v1/incidents/{incident.id}/acknowledge")
+    reply = await client.post(f"/api/v1/incidents/{incident.id}/reveal", json={"reason": "call_back"})
+    assert reply.json() == {"phones": [], "contacts": [], "caller": "+8619912345678"}
+    await client.post(f"/api/v1/incidents/{incident.id}/resolve", json={"outcome": "helped"})
+    await client.post(f"/api/v1/incidents/{incident.id}/call_back", json={"satisfaction": 5})
+    if not house.incidents[incident.id].is_open:
+        reply = await client.post(f"/api/v1/incidents/{incident.id}/reveal", json={"reason": "call_back"})
+        assert (reply.status_code, reply.json()["reason"]) == (403, "not_owner")
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:12349", "192.0.2.7:12349", "[::]:12349", "console.lan:12349", ":12349"])

@@ -123,6 +123,44 @@ def test_a_second_cry_raises_again_and_an_answer_is_seen(served: ServedHouse, op
     expect(page.locator(".incident-head")).to_contain_text("再次呼救")
 
 
+def test_numbers_are_shown_for_a_minute_to_the_one_in_charge(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(5))
+    person = served.house.register.persons["p005"]
+    number, family = person.phones[0][3:], person.contacts[0].phone[3:]
+    page = operator(before=lambda page: page.clock.install())
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("button.reveal")).to_be_disabled()
+    page.keyboard.press("r")
+    expect(page.locator(".notices")).to_contain_text("显示号码")
+    expect(page.locator("form.work")).to_have_count(0)
+    page.keyboard.press("a")
+    expect(page.locator("button.reveal")).to_be_enabled()
+    served.house.store_down = True
+    page.keyboard.press("r")
+    expect(page.locator("form.reveal input:checked")).to_be_focused()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".notices")).to_contain_text("暂时无法保存")
+    assert number not in page.content()
+    served.house.store_down = False
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".person dd.full")).to_contain_text(number)
+    expect(page.locator(".contacts")).to_contain_text(family)
+    expect(page.locator(".contacts")).to_contain_text("09315550000")
+    assert [facts["reason"] for kind, _, facts in served.house.notes if kind is Kind.REVEAL] == ["call_back"]
+    page.clock.run_for(61_000)
+    expect(page.locator("button.reveal")).to_be_visible()
+    assert number not in page.content()
+    assert family not in page.content()
+    page.keyboard.press("r")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".person dd.full")).to_contain_text(number)
+    served.do(served.house.cries(5))  # raised again: in nobody's hands
+    expect(page.locator(f"#row-{incident.id}")).to_have_class(re.compile("raised"))
+    expect(page.locator(".person dd.full")).to_have_count(0)
+    assert number not in page.content()
+
+
 def test_shared_number_asks_who_it_is(served: ServedHouse, operator: Operator) -> None:
     served.do(served.house.calls_in("+8619900000003", Kind.CALL_ABANDONED))
     page = operator()

@@ -65,7 +65,8 @@ function act(action, target) {
     case "escalate":
     case "resolve":
     case "call_back":
-    case "complain": {
+    case "complain":
+    case "reveal": {
       if (!row) return undefined;
       const can = actionsOf(row).find(([name]) => name === action)?.[2];
       if (!can) return notice(`${row.id} ${t("notice.not_now", { action: t(`action.${action}`), state: t(`state.${row.state}`) })}`, "warning");

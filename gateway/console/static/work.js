@@ -1,5 +1,6 @@
 // What the operator is doing: the row under the cursor, the incident opened, the form open in it and its draft.
 import { effect, signal } from "@preact/signals";
+import { now } from "./clock.js";
 import { incidentsChanged, session, state } from "./store.js";
 
 const DETAIL_PAUSE_MS = 150; // changes of one incident come in bursts; read its detail once a burst
@@ -11,7 +12,10 @@ export const detail = signal(null);
 /** {incident, name}: the form in the middle pane, or null. */
 export const form = signal(null);
 export const helpShown = signal(false);
+/** {id, numbers, until}: full telephone numbers of the opened incident, for a minute; else null. */
+export const revealed = signal(null);
 
+const REVEALED_MS = 60_000; // console design, 8
 const FORM = "form";
 const OPENED = "opened";
 const draftKey = (incident, name) => `draft:${incident}:${name}`;
@@ -58,6 +62,13 @@ export function restore() {
   opened.value = recall(OPENED);
   cursor.value = opened.value;
   form.value = recall(FORM);
+}
+
+/** Show full numbers for a minute, of the incident that is open and in one's own hands; they are kept nowhere else. */
+export function showNumbers(id, numbers) {
+  const shown = { id, numbers, until: now() + REVEALED_MS };
+  revealed.value = shown;
+  setTimeout(() => { if (revealed.value === shown) revealed.value = null; }, REVEALED_MS);
 }
 
 let loading = null;
@@ -107,6 +118,12 @@ export function startWork() {
     cursor.value = null;
     form.value = null;
     detail.value = null;
+  });
+  effect(() => {
+    incidentsChanged.value;
+    const id = revealed.value?.id;
+    const row = state.incidents.get(id);
+    if (id !== undefined && (opened.value !== id || row?.owner !== session.value?.name || row.state === "closed")) revealed.value = null;
   });
   effect(() => remember(OPENED, opened.value));
   effect(() => remember(FORM, form.value));

@@ -1,12 +1,13 @@
-// Forms in the middle pane: dispatch, note, escalate, resolve, call back, complain. Ctrl+Enter submits, Esc keeps the draft.
+// Forms in the middle pane: dispatch, note, escalate, reveal, resolve, call back, complain. Ctrl+Enter submits, Esc keeps the draft.
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { notice, send } from "../commands.js";
 import { label, reasonText, t } from "../i18n.js";
 import { html, kilometres, travel } from "../ui.js";
-import { closeForm, draftOf, dropDraft, focusIncident, form, keepDraft } from "../work.js";
+import { closeForm, draftOf, dropDraft, focusIncident, form, keepDraft, showNumbers } from "../work.js";
 
 const TEXT_LIMIT = 2000; // as the core has it
 const OUTCOMES = ["helped", "hospital", "false_alarm", "test", "refused", "not_found", "handed_over"];
+const REASONS = ["call_back", "verify_identity", "emergency_service"];
 const DISPATCHABLE = new Set(["chosen", "fits", "at_capacity", "off_duty"]); // the last two: a person may know better
 
 function Text({ name, values, set, required = false, rows = 3 }) {
@@ -34,7 +35,7 @@ function Dispatch({ data, values, set }) {
   </fieldset>`;
 }
 
-/** name → {fields, check(values, data) → reason | null, body(values, data)}. */
+/** name → {fields, check(values, data) → reason | null, body(values, data), done(id, answer)?}. */
 const FORMS = {
   dispatch: {
     fields: Dispatch,
@@ -69,6 +70,13 @@ const FORMS = {
       ...(values.note?.trim() ? { note: values.note } : {}),
       ...(values.complaint ? { complaint: true } : {}),
     }),
+  },
+  reveal: {
+    fields: (props) => html`<${Choice} name="reason" required=${true} options=${REASONS} text=${(one) => label("reveal_reason", one)} ...${props} /><p class="quiet small">${t("reveal.note")}</p>`,
+    start: () => ({ reason: REASONS[0] }),
+    check: (values) => (values.reason ? null : "missing_reason"),
+    body: (values) => ({ reason: values.reason }),
+    done: (id, answer) => showNumbers(id, answer),
   },
   complain: {
     fields: (props) => html`<${Text} name="note" required=${true} ...${props} />`,
@@ -119,6 +127,7 @@ export function Form({ row, data, name }) {
       return;
     }
     dropDraft(row.id, name);
+    kind.done?.(row.id, answer.body);
     if (form.value?.incident === row.id && form.value.name === name) {
       closeForm();
       focusIncident();

@@ -2,9 +2,9 @@
 import { acknowledge, send, shown } from "../commands.js";
 import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
-import { incidentsChanged, state } from "../store.js";
+import { incidentsChanged, me, state } from "../store.js";
 import { Countdown, Mark, Time, html, risks, travel, who } from "../ui.js";
-import { detail, form, hasDraft, openForm, opened } from "../work.js";
+import { detail, form, hasDraft, openForm, opened, revealed } from "../work.js";
 import { clockTime } from "../clock.js";
 import { Form } from "./forms.js";
 import { stateText } from "./queue.js";
@@ -22,6 +22,7 @@ export function actionsOf(row) {
     ["note", "N", true],
     ["resolve", "C", row.state === "acknowledged"],
     ["call_back", "V", row.state === "resolved" || (isOpen && (row.flags ?? []).includes("call_due"))],
+    ["reveal", "R", isOpen && row.owner !== null && row.owner === me.value],
     ["complain", "P", row.state === "resolved" || row.state === "closed"],
   ];
 }
@@ -46,13 +47,16 @@ function Head({ row }) {
 
 function Actions({ row }) {
   return html`<div class="actions" role="group" aria-label=${t("incident.actions")}>
-    ${actionsOf(row).map(([action, key, can]) => html`
+    ${actionsOf(row).filter(([action]) => action !== "reveal").map(([action, key, can]) => html`
       <button key=${action} disabled=${!can} class=${`${action} ${form.value?.name === action ? "on" : ""}`}
         onClick=${() => (action === "acknowledge" ? acknowledge(row.id) : openForm(row.id, action))}>
         <kbd>${key}</kbd>${label("action", action)}${hasDraft(row.id, action) ? " ✎" : ""}
       </button>`)}
   </div>`;
 }
+
+/** As it is dialled here: the country left out, the trunk 0 before an area code. */
+const dialled = (number) => number.replace(/^\+86(1\d{10})$/, "$1").replace(/^\+86/, "0");
 
 /** The last thing said about why a device or line is in trouble. */
 function faultOf(row, data) {
@@ -63,6 +67,10 @@ function faultOf(row, data) {
 function Person({ row, data }) {
   const person = data?.person;
   const fault = faultOf(row, data);
+  const full = revealed.value?.id === row.id ? revealed.value.numbers : null;
+  const caller = full?.caller ? dialled(full.caller) : row.caller;
+  const contacts = full?.contacts ?? person?.contacts;
+  const mayReveal = actionsOf(row).some(([action, , can]) => action === "reveal" && can);
   const place = person?.address || row.place;
   return html`
     <section class="person">
@@ -75,11 +83,13 @@ function Person({ row, data }) {
         ${row.line && row.device && html`<dt>${t("fault.device")}</dt><dd>${row.device}</dd>`}
         ${fault && html`<dt>${t("field.reason")}</dt><dd>${faultText(fault)} ${faultText(fault) !== fault && html`<span class="quiet small">${fault}</span>`}</dd>`}
         ${place && html`<dt>${t("person.address")}</dt><dd>${place}</dd>`}
-        ${(person?.phones?.length || row.caller) && html`<dt>${t("person.phone")}</dt><dd>${person?.phones?.join("  ") || row.caller}</dd>`}
-        ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${row.caller ?? t("call.withheld")}</dd>`}
+        ${(person?.phones?.length || row.caller) && html`<dt>${t("person.phone")}</dt><dd class=${full ? "full" : ""}>${(full ? full.phones.map(dialled) : person?.phones)?.join("  ") || caller} ${full
+          ? html`<span class="quiet small">${t("reveal.hidden_in")} <${Countdown} at=${revealed.value.until} /></span>`
+          : html`<button class="small reveal" disabled=${!mayReveal} onClick=${() => openForm(row.id, "reveal")}><kbd>R</kbd>${label("action", "reveal")}</button>`}</dd>`}
+        ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${caller ?? t("call.withheld")}</dd>`}
         ${person?.health_note && html`<dt>${t("person.health")}</dt><dd class="health">${person.health_note}</dd>`}
         ${data?.incident?.position && html`<dt>${t("person.position")}</dt><dd>${data.incident.position.lat}, ${data.incident.position.lon} <span class="quiet">${label("position", data.incident.position.source)}</span></dd>`}
-        ${person?.contacts?.length > 0 && html`<dt>${t("person.contacts")}</dt><dd class="contacts">${person.contacts.map((contact, i) => html`<span key=${i}>${i + 1} ${contact.relation} ${contact.name} <span class="quiet">${contact.phone}</span></span>`)}</dd>`}
+        ${contacts?.length > 0 && html`<dt>${t("person.contacts")}</dt><dd class="contacts">${contacts.map((contact, i) => html`<span key=${i}>${i + 1} ${contact.relation} ${contact.name} <span class=${full ? "full" : "quiet"}>${full ? dialled(contact.phone) : contact.phone}</span></span>`)}</dd>`}
       </dl>
       ${person?.masked && html`<p class="quiet small">${t("person.masked")}</p>`}
     </section>`;
