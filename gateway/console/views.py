@@ -318,7 +318,10 @@ def last_decision(register: Register, timeline: Iterable[Json]) -> Json | None:
                     "kind": known and known.kind,
                 }
             )
-    return {"position": None, "rule": "", **found, "candidates": named}
+    position = found.get("position")
+    if isinstance(position, dict):
+        position = {"source": "gnss", **position}  # the default of Position, which the journal leaves out
+    return {"rule": "", **found, "position": position, "candidates": named}
 
 
 def plan_of(incident: Incident) -> list[Json]:

@@ -95,6 +95,17 @@ async def test_a_row_is_masked_and_small() -> None:
     assert len(text.encode()) < 640  # with every field there; about 430 as a rule, and deflated on a socket
 
 
+@pytest.mark.parametrize(("source", "shown"), [("gnss", "gnss"), ("network", "network"), (None, "home")])
+async def test_the_position_that_decided_names_its_source(source: str | None, shown: str) -> None:
+    """The journal leaves out what is default, and satellites are."""
+    house = FakeHouse()
+    position = {"position": Position(lat=36.345, lon=102.86, source=source)} if source else {}
+    incident = await house.cries(3, **position)
+    decision = (await detail_of(house, incident.id, None))["decision"]
+    assert decision["position"]["source"] == shown
+    assert decision["rule"] == "nearest"
+
+
 async def test_a_technical_row_says_which_line_or_device() -> None:
     house = FakeHouse()
     await house.receive([house.event(Kind.LINE_LOST, None, "corridor", detail={"reason": "port_closed", "mandatory": True})])
