@@ -1,7 +1,7 @@
 """`gateway decode`: paste what came over the wire, read what it means. Runs the very codec that the line runs.
 
 Output: one JSON object a signal or rejection, in order. Exit code 0 when at least one signal was read and none rejected, 1 when
-something was rejected or nothing complete was read, 2 for wrong use.
+something was rejected or nothing complete was read (standard error says so when there was no input at all), 2 for wrong use.
 """
 
 import argparse
@@ -94,7 +94,11 @@ def _guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namesp
         return command(args)
     except ConfigError as error:
         problem = "; ".join(error.problems)
-    except (GatewayError, OSError, ValueError) as error:
+    except FileNotFoundError as error:
+        problem = f"{error.filename}: no such file"
+    except OSError as error:
+        problem = f"{error.filename or args.file}: {(error.strerror or str(error)).lower()}"
+    except (GatewayError, ValueError) as error:
         problem = str(error)
     except Exception as error:
         problem = f"internal error ({type(error).__name__}: {error}); please report it with the input"
@@ -107,6 +111,8 @@ def _decode(args: argparse.Namespace) -> int:
     data = _read_input(args.file)
     names = tuple(args.profile or PROFILES) if args.codec == "mqtt" else (args.codec,)
     driver = driver_for(names[0])
+    if not data.strip():
+        return _no_input(args)
     options = line.options if line is not None else {}
     if driver.transport is Transport.BROKER:
         found = _decode_publish([codec_for(name, options, calls) for name in names], args, data)
@@ -123,7 +129,10 @@ def _decode(args: argparse.Namespace) -> int:
 
 def _calls(args: argparse.Namespace) -> int:
     line, calls = _read_config(args)
-    packets = _packets(args, _read_input(args.file), is_text=args.codec == "sip")
+    data = _read_input(args.file)
+    if not data.strip():
+        return _no_input(args)
+    packets = _packets(args, data, is_text=args.codec == "sip")
     if args.form == "pcap":
         packets = (packet for packet in packets if decode_calls.concerns(args.codec, packet.payload))
     elif args.codec == "sip":
@@ -138,6 +147,11 @@ def _calls(args: argparse.Namespace) -> int:
 
 
 # --- input
+
+
+def _no_input(args: argparse.Namespace) -> int:
+    print(f"gateway {args.command}: no input", file=sys.stderr)
+    return 1
 
 
 def _read_config(args: argparse.Namespace) -> tuple[LineConfig | None, CallsConfig]:

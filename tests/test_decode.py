@@ -77,11 +77,26 @@ def test_one_connection_line_by_line(typed: Typed) -> None:
     assert seen["replies_hex"] == ["06", "06"]
 
 
-@pytest.mark.parametrize("given", ["32 05", "", "01 31 02 31 1f"])
+@pytest.mark.parametrize("given", ["32 05", "01 31 02 31 1f"])
 def test_nothing_complete(typed: Typed, given: str) -> None:
     code, seen = typed("decode", "espa444", given=given)
     assert code == 1
     assert [one.get("rejected") for one in seen] == (["no_etx"] if given.startswith("01") else [])
+
+
+@pytest.mark.parametrize("given", ["", " \r\n"])
+@pytest.mark.parametrize("command", [["decode", "espa444"], ["decode", "mqtt", "--topic", "wearables/w-1/event"], ["calls", "sip"]])
+def test_no_input_is_told(typed: Typed, command: list[str], given: str) -> None:
+    assert typed(*command, given=given) == (1, [])
+    assert typed.error == f"gateway {command[0]}: no input\n"
+
+
+@pytest.mark.parametrize("command", [["decode", "espa444"], ["calls", "sip", "--pcap"]])
+def test_a_file_that_cannot_be_read_is_named(typed: Typed, command: list[str], tmp_path: Path) -> None:
+    assert typed(*command, str(tmp_path / "nothing")) == (2, [])
+    assert typed.error == f"gateway {command[0]}: {tmp_path}/nothing: no such file\n"
+    assert typed(*command, str(tmp_path)) == (2, [])
+    assert typed.error == f"gateway {command[0]}: {tmp_path}: is a directory\n"
 
 
 def test_button_line_without_its_end(typed: Typed) -> None:
@@ -134,13 +149,13 @@ def test_answer_of_a_station_and_unknown_topic(typed: Typed) -> None:
     [
         (("decode", "nope"), "", "not known"),
         (("decode", "espa444"), "xyz", "no hex"),
-        (("decode", "espa444", "/nowhere/at/all"), "", "No such file"),
+        (("decode", "espa444", "/nowhere/at/all"), "", "/nowhere/at/all: no such file"),
         (("decode", "espa444", "--pcap"), "no capture", "no pcap"),
         (("decode", "espa444", "--topic", "a"), "04", "belong to mqtt"),
         (("decode", "mqtt"), "{}", "--topic"),
         (("decode", "espa444", "--now", "soon"), "04", "--now"),
         (("decode", "espa444", "--hex", "--text"), "04", "not allowed"),
-        (("decode", "espa444", "--config", "/nowhere"), "04", "No such file"),
+        (("decode", "espa444", "--config", "/nowhere"), "04", "/nowhere: no such file"),
         (("calls", "espa444"), "", "invalid choice"),
         (("calls", "sip", "--pcap"), "no capture", "no pcap"),
     ],

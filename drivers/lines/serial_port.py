@@ -5,6 +5,8 @@ A pseudo-terminal accepts any speed and frame; they mean nothing there.
 """
 
 import asyncio
+import errno
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -117,4 +119,12 @@ class SerialLine:
         try:
             ExclusivePort(conversation, self._device, reactor, **msgspec.structs.asdict(self._settings))  # type: ignore[no-untyped-call]
         except (OSError, ValueError, serial.SerialException) as error:
-            raise LineError(f"cannot open {self._device}: {error}") from error
+            raise LineError(f"cannot open {self._device}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why, in the system's own words: pyserial's text names the port twice more and quotes the system's error inside its own."""
+    number = getattr(error, "errno", None)
+    if number == errno.EAGAIN:
+        return "another program has it open"
+    return os.strerror(number) if isinstance(number, int) else str(error)

@@ -210,8 +210,16 @@ async def test_port_is_closed_before_the_loss_is_told(espa: House, monkeypatch: 
 async def test_port_is_ours_alone(espa: House, cable: Cable) -> None:
     second = House(cable, "espa444")
     await wait_until(lambda: second.status.state is LineState.LOST)
-    assert "cannot open" in second.status.reason
+    assert second.status.reason == f"cannot open {cable.path}: another program has it open"
     await second.stop()
+
+
+async def test_a_port_that_is_not_there_is_told_once(cable: Cable) -> None:
+    cable.unplug()
+    house = House(cable, "espa444")
+    await wait_until(lambda: house.status.state is LineState.LOST)
+    assert house.status.reason == f"cannot open {cable.path}: No such file or directory"
+    await house.stop()
 
 
 async def test_silence_is_suspect_until_heard(cable: Cable) -> None:
