@@ -161,6 +161,21 @@ def test_numbers_are_shown_for_a_minute_to_the_one_in_charge(served: ServedHouse
     assert number not in page.content()
 
 
+def test_a_withdrawal_that_left_is_no_second_order(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(6))
+    page = operator()
+    page.keyboard.press("F2")
+    served.do(served.house.deliver())
+    page.get_by_role("button", name="撤回").click()
+    expect(page.locator(".legs .leg.withdrawn")).to_be_visible()
+    served.do(served.house.deliver())
+    sent = page.locator(".timeline li.kind-sent b")
+    expect(sent).to_have_text(["撤回通知已送达", "派单已送达"])
+    page.get_by_role("button", name="English").click()
+    expect(sent).to_have_text(["Withdrawal delivered", "Order delivered"])
+    assert served.house.incidents[incident.id].legs[0].state is LegState.WITHDRAWN
+
+
 def test_shared_number_asks_who_it_is(served: ServedHouse, operator: Operator) -> None:
     served.do(served.house.calls_in("+8619900000003", Kind.CALL_ABANDONED))
     page = operator()

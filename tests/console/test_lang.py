@@ -40,6 +40,10 @@ def test_every_key_used_exists() -> None:
     assert not used - set(LANGUAGES["en"])
 
 
+def test_every_notice_to_a_responder_has_a_label() -> None:
+    assert {f"timeline.{what}_{how}" for what in ("withdrawn", "taken_by") for how in ("sent", "failed")} <= set(LANGUAGES["en"])
+
+
 def test_every_meaning_of_a_lost_line_has_a_label() -> None:
     names = re.findall(r"""^  \["([a-z_]+)", /""", (STATIC / "fault.js").read_text(), re.MULTILINE)
     assert len(names) > 5

@@ -49,6 +49,14 @@ export function describe(entry, names) {
     case "sent":
     case "failed":
     case "expired":
+      if (detail.notice) {
+        // no order: that it is withdrawn, or that another has taken it
+        const [what, by] = detail.notice.split(":");
+        add(name(detail.responder));
+        if (by) add(`→ ${name(by)}`);
+        add(detail.reason);
+        return [t(`timeline.${what}_${kind}`), facts];
+      }
       add(name(detail.responder));
       if (detail.repeat) add(`×${detail.repeat + 1}`);
       add(label("leg_reason", detail.reason));
