@@ -70,7 +70,7 @@ class House:
     def __init__(self, config: Config, register: Register) -> None:
         problems = [fault for line in config.line for fault in check_line(line)] + check_channels(config.dispatch, config.folder)
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError([f"{config.path}: {problem}" for problem in problems])
         self.config = config
         self.metrics = Metrics()
         self.store = Store(config.store.url, config.data_folder)
@@ -233,7 +233,10 @@ class House:
     async def _console(self) -> None:
         host, port = listen_address(self.config.console.listen)
         app = make_app(self, static_dir=STATIC, metrics_registry=self.metrics.registry, count_consoles=self.metrics.consoles.set)
-        await serve(app, host, port)
+        try:
+            await serve(app, host, port)
+        except ConfigError as error:  # the port is taken: serve knows the key, we know the file
+            raise ConfigError([f"{self.config.path}: {problem}" for problem in error.problems]) from error
 
     def _is_well(self) -> bool:
         return monotonic() - self.pipeline.beat < HANGING_S or self.pipeline.is_store_down
