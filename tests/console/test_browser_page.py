@@ -191,6 +191,22 @@ def test_language_is_switched_and_remembered(served: ServedHouse, operator: Oper
     expect(page.locator(".tabs")).to_contain_text("未接 1")
 
 
+def test_a_notice_speaks_the_language_shown_beside_the_keys(served: ServedHouse, operator: Operator) -> None:
+    page = operator(before=lambda page: page.clock.install())
+    notices = page.locator(".notices")
+    before = page.get_by_role("grid").bounding_box()
+    page.keyboard.press("F2")
+    expect(notices).to_contain_text("没有待接的警情")
+    expect(notices).to_contain_text("F2 接最急")
+    page.get_by_role("button", name="English").click()
+    expect(notices).to_contain_text("Nothing is waiting")
+    expect(notices).to_contain_text("F2 take next")
+    assert page.get_by_role("grid").bounding_box() == before  # nothing moves for it
+    page.clock.run_for(10_500)
+    expect(notices).not_to_contain_text("Nothing is waiting")
+    expect(notices).to_contain_text("F2 take next")
+
+
 def test_key_list_and_search(served: ServedHouse, operator: Operator) -> None:
     served.do(served.house.cries(1))
     served.do(served.house.cries(2, Kind.HELP))

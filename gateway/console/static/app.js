@@ -45,7 +45,7 @@ function act(action, target) {
   switch (action) {
     case "take_next": {
       const next = nextWaiting();
-      if (!next) return notice(t("notice.none_waiting"));
+      if (!next) return notice(() => t("notice.none_waiting"));
       open(next.id);
       focusIncident();
       return acknowledge(next.id);
@@ -69,14 +69,14 @@ function act(action, target) {
     case "reveal": {
       if (!row) return undefined;
       const can = actionsOf(row).find(([name]) => name === action)?.[2];
-      if (!can) return notice(`${row.id} ${t("notice.not_now", { action: t(`action.${action}`), state: t(`state.${row.state}`) })}`, "warning");
+      if (!can) return notice(() => `${row.id} ${t("notice.not_now", { action: t(`action.${action}`), state: t(`state.${row.state}`) })}`, "warning");
       return openForm(row.id, action);
     }
     case "open":
       return openCursor();
     case "hush":
       hushNow();
-      return notice(t("notice.hushed"));
+      return notice(() => t("notice.hushed"));
     case "search":
       return document.getElementById("search")?.focus();
     case "help":

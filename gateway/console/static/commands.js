@@ -7,11 +7,11 @@ import { me, receiveRow, session, state } from "./store.js";
 const TIMEOUT_MS = 5000;
 const OPTIMISTIC_MS = 2000; // without an answer by then the row shows its real state again (rule 2)
 const RELEASE_WITHIN_MS = 30_000;
-const NOTICE_MS = 12_000;
+const NOTICE_MS = 10_000;
 
 /** Wishes under way, by incident: {action, phase: sent | slow | unconfirmed, key}. */
 export const pending = signal({});
-/** The last things the page has to say: [{id, text, kind: info | warning, at}], newest first. */
+/** The last things the page has to say: [{id, text(), kind: info | warning, at}], newest first. Functions: the language may be switched under them. */
 export const notices = signal([]);
 
 const takenAt = new Map();
@@ -92,7 +92,7 @@ export async function send(id, action, body = {}) {
   setPending(id, answer.status === 0 ? { ...wish, phase: "unconfirmed" } : null);
   receiveRow(answer.body.incident);
   const ok = answer.status === 200;
-  if (!ok) notice(`${id} ${refusal(answer)}`, "warning");
+  if (!ok) notice(() => `${id} ${refusal(answer)}`, "warning");
   return { ok, ...answer };
 }
 
@@ -106,7 +106,7 @@ export async function acknowledge(id) {
   const row = state.incidents.get(id);
   if (!row) return;
   if (row.state !== "raised") {
-    notice(row.owner ? t("notice.taken_by", { id, by: row.owner }) : `${id} ${label("state", row.state)}`);
+    notice(() => (row.owner ? t("notice.taken_by", { id, by: row.owner }) : `${id} ${label("state", row.state)}`));
     return;
   }
   const answer = await send(id, "acknowledge");
@@ -117,7 +117,7 @@ export async function acknowledge(id) {
 export async function release(id) {
   const at = takenAt.get(id);
   if (at === undefined || now() - at > RELEASE_WITHIN_MS) {
-    notice(`${id} ${t("reason.too_late")}`, "warning");
+    notice(() => `${id} ${t("reason.too_late")}`, "warning");
     return;
   }
   const answer = await send(id, "release");

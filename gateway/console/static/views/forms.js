@@ -132,7 +132,7 @@ export function Form({ row, data, name }) {
       closeForm();
       focusIncident();
     }
-    notice(t("notice.done", { id: row.id, action: label("action", name) }));
+    notice(() => t("notice.done", { id: row.id, action: label("action", name) }));
   };
 
   const onKeyDown = (event) => {

@@ -75,7 +75,8 @@ function Tabs() {
 function Notices() {
   const last = notices.value[0];
   return html`<footer class="notices">
-    <p role="status">${last ? html`<span class=${last.kind}><time>${last.at}</time> ${last.text}</span>` : html`<span class="quiet">${t("queue.hint")}</span>`}</p>
+    <p role="status">${last && html`<span class=${last.kind}><time>${last.at}</time> ${last.text()}</span>`}</p>
+    <p class="quiet">${t("queue.hint")}</p>
   </footer>`;
 }
 
