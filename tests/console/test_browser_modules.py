@@ -135,10 +135,11 @@ QUESTIONS: dict[str, tuple[str, object]] = {
     "a row keeps its place": (
         """
         const {keepPlace} = await import('/static/grid.js');
-        const stand = (lead, scroll, before, after) => Object.values(keepPlace({lead, scroll, before, after, height: 36}));
-        return [stand(0, 0, 0, 3), stand(0, 108, 5, 2), stand(0, 0, 3, 1), stand(72, 0, 1, 2)];
+        const stand = (lead, scroll, before, after, most = 36) => Object.values(keepPlace({lead, scroll, before, after, height: 36, most}));
+        return [stand(0, 0, 0, 3), stand(0, 108, 5, 2), stand(0, 0, 3, 2), stand(0, 0, 3, 1), stand(36, 0, 1, 2),
+          stand(0, 0, 3, 2, 0), stand(0, 0, 0, 3, 0)];
         """,
-        [[0, 108], [0, 0], [72, 0], [36, 0]],
+        [[0, 108], [0, 0], [36, 0], [36, 0], [0, 0], [0, 0], [0, 108]],
     ),
 }
 

@@ -284,6 +284,28 @@ def test_row_under_the_cursor_keeps_its_place(operator: Operator, cursor: int) -
     expect(page.locator(".above")).to_have_count(0)
 
 
+def test_rows_that_leave_above_the_cursor_leave_no_gap(operator: Operator) -> None:
+    """Just pressed: one row of empty space at most holds the place; five seconds later, or with nobody at the keys, none."""
+    page = operator(before=lambda page: page.clock.install())
+    page.evaluate(MANY, 40)
+    first = page.locator(".grid-row[data-id]").first
+    expect(first).to_be_visible()
+    page.keyboard.press("Home")
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
+    top = "() => Math.min(...[...document.querySelectorAll('.grid-row[data-id]')].map((row) => row.getBoundingClientRect().top))"
+    gone = "async (ids) => { const store = await import('/static/store.js'); store.receive({gone: ids}); }"
+    at_rest = page.evaluate(top)
+    page.evaluate(gone, ["incident:X200000", "incident:X200004", "incident:X200008"])
+    expect(page.locator("#row-X200000")).to_have_count(0)
+    assert page.evaluate(top) == at_rest + 36
+    page.clock.run_for(5500)
+    page.wait_for_function(f"(wanted) => ({top})() === wanted", arg=at_rest)
+    page.evaluate(gone, ["incident:X200012"])
+    expect(page.locator("#row-X200012")).to_have_count(0)
+    assert page.evaluate(top) == at_rest
+
+
 def test_reduced_motion(served: ServedHouse, operator: Operator) -> None:
     incident = served.do(served.house.cries(1))
     moving = "row => getComputedStyle(row, '::before').animationName"

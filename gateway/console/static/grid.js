@@ -3,16 +3,17 @@ import { Component, createRef } from "preact";
 import { html } from "./ui.js";
 
 const MARGIN = 5; // rows kept above and below what is in sight, so that scrolling shows no gap
+const ACTED_MS = 5000; // whoever pressed or pointed this lately may be about to press again: what he looks at stays where it is
 const POINTER_MS = 3000; // a row pointed at this lately counts as "about to be pressed"
 
 /**
  * Where the list must stand so that a row that moved from index `before` to `after` keeps its place on the screen.
- * {lead, scroll} in pixels; lead is empty space above the first row, used when there is nothing to scroll.
+ * {lead, scroll} in pixels; lead is empty space above the first row, used when there is nothing to scroll, and never more than `most`.
  */
-export function keepPlace({ lead, scroll, before, after, height }) {
+export function keepPlace({ lead, scroll, before, after, height, most }) {
   const place = lead + before * height - scroll;
-  const nextLead = Math.max(0, place - after * height);
-  return { lead: nextLead, scroll: nextLead + after * height - place };
+  const nextLead = Math.min(most, Math.max(0, place - after * height));
+  return { lead: nextLead, scroll: Math.max(0, nextLead + after * height - place) };
 }
 
 /** Rows [first, last) to be drawn. */
@@ -33,6 +34,8 @@ export class Grid extends Component {
   view = 600;
   pointed = { id: null, at: -Infinity };
   before = null;
+  acted = -Infinity;
+  closing = null;
 
   componentDidMount() {
     this.before = this.props.rows;
@@ -41,18 +44,39 @@ export class Grid extends Component {
       this.forceUpdate();
     });
     this.watcher.observe(this.port.current);
+    document.addEventListener("keydown", this.onAct, true);
     this.showCursor();
   }
 
   componentWillUnmount() {
     this.watcher.disconnect();
+    document.removeEventListener("keydown", this.onAct, true);
+    clearTimeout(this.closing);
   }
 
   componentDidUpdate(previous) {
     const port = this.port.current;
     if (Math.abs(port.scrollTop - this.scroll) >= 1) port.scrollTop = this.scroll;
     if (previous.cursor !== this.props.cursor) this.showCursor();
+    if (this.lead > 0 && this.closing === null) this.closing = setTimeout(this.closeGap, this.stillMs);
   }
+
+  /** How much longer the user counts as acting, in ms. */
+  get stillMs() {
+    return Math.max(0, ACTED_MS - (performance.now() - this.acted));
+  }
+
+  onAct = () => {
+    this.acted = performance.now();
+  };
+
+  /** Nobody has pressed or pointed for a while: no need to hold a place with empty space. */
+  closeGap = () => {
+    this.closing = null;
+    if (this.lead === 0) return;
+    if (this.stillMs === 0) this.lead = 0;
+    this.forceUpdate();
+  };
 
   /**
    * The row that must not move: the one just pointed at, else the cursor if in sight, else the first in sight unless at the top.
@@ -91,7 +115,7 @@ export class Grid extends Component {
       this.scroll = Math.min(this.scroll, Math.max(0, rows.length * this.props.height - this.view));
       return;
     }
-    Object.assign(this, keepPlace({ lead: this.lead, scroll: this.scroll, before, after, height: this.props.height }));
+    Object.assign(this, keepPlace({ lead: this.lead, scroll: this.scroll, before, after, height: this.props.height, most: this.stillMs > 0 ? this.props.height : 0 }));
   }
 
   /** After a move of the cursor: into sight, and the space above the first row, if any, is given up. */
@@ -129,6 +153,7 @@ export class Grid extends Component {
   };
 
   onPointerMove = (event) => {
+    this.onAct();
     const row = event.target.closest("[data-id]");
     this.pointed = { id: row?.dataset.id ?? null, at: performance.now() };
   };
@@ -152,7 +177,7 @@ export class Grid extends Component {
         ${note}
         <div class="grid" role="grid" tabindex="0" ref=${this.port} aria-label=${label} aria-rowcount=${count + 1}
           aria-activedescendant=${active >= 0 ? `row-${cursor}` : null} onScroll=${this.onScroll} onWheel=${this.onWheel}
-          onPointerMove=${this.onPointerMove}>
+          onPointerDown=${this.onAct} onPointerMove=${this.onPointerMove}>
           <div role="rowgroup" class="grid-head" style=${{ height: `${head}px` }}>
             <div role="row" aria-rowindex="1" class="grid-row">
               ${columns.map((column) => html`<div role="columnheader" class=${`cell ${column.id}`} key=${column.id}>${column.title}</div>`)}
