@@ -166,10 +166,17 @@ def examine_config(path: str | Path) -> tuple[Config, list[str]]:
     if reader.problems:
         return Config(path=str(path)), reader.problems
     config = msgspec.structs.replace(reader.table(Config, tables, "", Config()), path=str(path))
+    config = msgspec.structs.replace(config, line=tuple(_with_absolute_files(line, config.folder) for line in config.line))
     _check_names(config, reader)
     if not os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
         reader.add("gateway.district", f"there is no folder {config.gateway.districts}/{config.gateway.district}", "correct it, or gateway.districts")
     return config, reader.problems
+
+
+def _with_absolute_files(line: LineConfig, folder: Path) -> LineConfig:
+    """Drivers know no configuration file: what their options name is looked up from its folder, wherever the gateway was started."""
+    files = {key: str(folder / name) for key, name in line.options.items() if key.endswith("_file") and isinstance(name, str) and name}
+    return msgspec.structs.replace(line, options={**line.options, **files}) if files else line
 
 
 def _check_names(config: Config, reader: TomlReader) -> None:

@@ -193,3 +193,11 @@ def test_the_example_of_a_webhook_can_be_uncommented(house):
     (house.parent / "webhook.secret").write_text("x")
     house.write_text(section)
     assert read_config(house).channels == {"console", "webhook"}
+
+
+def test_files_of_line_options_are_relative_to_the_file(house, monkeypatch, tmp_path_factory):
+    (house.parent / "hep.key").write_text("secret")
+    house.write_text('[[line]]\nname = "pbx"\ncodec = "hep"\nlisten = "udp:9060"\n[line.options]\nauth_key_file = "hep.key"\n')
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    (line,) = read_config(house).line
+    assert line.options["auth_key_file"] == str(house.parent.resolve() / "hep.key")
