@@ -297,6 +297,9 @@ async def evening(house: FakeHouse, chance: random.Random) -> None:
     await house.receive([house.event(Kind.SOS, "lobby-1", "corridor"), house.event(Kind.SOS, "unknown-77", "corridor")])
     await house.calls_in("+8619900000003", Kind.CALL_ABANDONED, "c-lost")
     await house.calls_in("+8619900000003", Kind.CALL_RINGING, "c-couple")
+    lost = "/dev/panel0: Connection was closed cleanly."
+    house.change_line("corridor", "lost", lost)
+    await house.receive([house.event(Kind.LINE_LOST, None, "corridor", detail={"reason": lost})])
     house.offset = timedelta()
     for _ in range(6):
         await happens(house, chance, Kind.HELP)

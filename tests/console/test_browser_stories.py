@@ -135,6 +135,7 @@ def test_numbers_are_shown_for_a_minute_to_the_one_in_charge(served: ServedHouse
     expect(page.locator(".notices")).to_contain_text("显示号码")
     expect(page.locator("form.work")).to_have_count(0)
     page.keyboard.press("a")
+    expect(page.locator(".person .name")).to_have_text(person.name)  # confirmed, not only hoped for
     expect(page.locator("button.reveal")).to_be_enabled()
     served.house.store_down = True
     page.keyboard.press("r")
