@@ -83,7 +83,7 @@ function Person({ row, data }) {
         ${row.line && row.device && html`<dt>${t("fault.device")}</dt><dd>${row.device}</dd>`}
         ${fault && html`<dt>${t("field.reason")}</dt><dd>${faultText(fault)} ${faultText(fault) !== fault && html`<span class="quiet small">${fault}</span>`}</dd>`}
         ${place && html`<dt>${t("person.address")}</dt><dd>${place}</dd>`}
-        ${(person?.phones?.length || row.caller) && html`<dt>${t("person.phone")}</dt><dd class=${full ? "full" : ""}>${(full ? full.phones.map(dialled) : person?.phones)?.join("  ") || caller} ${full
+        ${(person?.phones?.length || row.caller || contacts?.length > 0) && html`<dt>${t("person.phone")}</dt><dd class=${full ? "full" : ""}>${(full ? full.phones.map(dialled) : person?.phones)?.join("  ") || (caller ?? "–")} ${full
           ? html`<span class="quiet small">${t("reveal.hidden_in")} <${Countdown} at=${revealed.value.until} /></span>`
           : html`<button class="small reveal" disabled=${!mayReveal} onClick=${() => openForm(row.id, "reveal")}><kbd>R</kbd>${label("action", "reveal")}</button>`}</dd>`}
         ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${caller ?? t("call.withheld")}</dd>`}
