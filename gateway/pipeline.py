@@ -37,6 +37,8 @@ DUE_LIMIT = BATCH_LIMIT // 2  # deadlines queued in one turn: a hundred thousand
 CHECKPOINT_S = 30.0  # signs of life go to disk this often (architecture, section 6)
 CLOCK_STEP_S = 2.0  # a step of the wall clock beyond this is journalled and open deadlines are shifted
 LINGER_S = 0.02  # channels' reports are written together, so long after the first: alarms need not share their commits with them
+REPORTS_AT_ONCE = 8  # half a millisecond of work, then alarms are looked for again
+REPORTS_LIMIT = 200  # under a load that never ends they travel with the alarms, so that they cannot pile up
 TICK_S = 1.0  # the timer looks at the clocks at least this often
 STORE_RETRY_S = 1.0  # while the store is down, deadlines and reports try again after this
 CLOSED_KEPT = timedelta(minutes=15)  # closed incidents stay in memory, so that consoles see them go (console design, 6)
@@ -189,8 +191,10 @@ class Pipeline:
             while lane and len(items) < BATCH_LIMIT:
                 items.append(lane.popleft())
         if self._reports and (self._finishing or monotonic() >= self._reports_due):
-            items += self._reports
-            self._reports = []
+            waiting = len(self._reports)
+            count = waiting if self._finishing or waiting >= REPORTS_LIMIT else 0 if items else REPORTS_AT_ONCE
+            items += self._reports[:count]
+            del self._reports[:count]
         return items
 
     async def _sleep(self) -> None:
@@ -332,7 +336,10 @@ class Pipeline:
         if incidents or draft.calls.written:
             changes = Changes(incidents=draft.incidents.written.keys(), calls=draft.calls.written.keys())
             for watcher in self._watchers:
-                watcher(changes)
+                try:
+                    watcher(changes)
+                except Exception:  # a console must not be able to stop the core (invariant 9)
+                    log.exception("a watcher failed")
         oldest: dict[str, Incoming] = {}
         for item in items:
             item.settled()

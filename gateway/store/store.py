@@ -135,8 +135,8 @@ class Store:
 
     @property
     def is_fast(self) -> bool:
-        """Do small commits mostly come back so quickly that a thread for them would cost more than waiting?"""
-        return sorted(self._syncs)[len(self._syncs) // 2] < FAST_S
+        """Do small commits mostly come back so quickly that a thread for them would cost more than waiting? Never over a network."""
+        return self.engine.dialect.name == "sqlite" and sorted(self._syncs)[len(self._syncs) // 2] < FAST_S
 
     def write(self, batch: Batch) -> None:
         """One transaction. Raises KnownAlready, StoreDown, or SQLAlchemyError when the batch is at fault; then nothing of it is there."""
