@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from drivers.contract import Rejected, Verdict, to_event
+from drivers.contract import Line, Rejected, Verdict, to_event
+from drivers.lines.datagram import DatagramLine
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
 from drivers.supervisor import LineStatus, keep_running
@@ -27,7 +28,6 @@ from gateway import register_files
 from gateway.clock import from_micros, monotonic, utc_now
 from gateway.config import Config
 from gateway.console.http import make_app
-from gateway.console.seam import Changes as ConsoleChanges
 from gateway.console.server import listen_address, serve
 from gateway.core.command import Command
 from gateway.core.incident import Flag, Incident, State
@@ -80,11 +80,12 @@ class House:
         self.lines = {
             line.name: LineStatus(line.name, line.codec, line.mandatory, since=utc_now(), on_change=self._line_changed) for line in config.line
         }
+        self.built: dict[str, Line] = {}
         self._stopped_at: datetime | None = None
-        self._callbacks: list[Callable[[ConsoleChanges], None]] = []
+        self._callbacks: list[Callable[[Changes], None]] = []
         self._web_replies = StationReply(TOPICS)
         self._aside: set[asyncio.Task[Any]] = set()
-        self.pipeline.watch(self._committed)
+        self.pipeline.watch(self._tell)
         self.metrics.registry.register(_IncidentCollector(self))
         self.metrics.config_version(register.version)
 
@@ -131,7 +132,7 @@ class House:
         except SQLAlchemyError as error:
             raise StoreDown("the journal cannot be read at the moment; try again") from error
 
-    def watch(self, callback: Callable[[ConsoleChanges], None]) -> None:
+    def watch(self, callback: Callable[[Changes], None]) -> None:
         """Call back in the loop after each commit, and when a line changes."""
         self._callbacks.append(callback)
 
@@ -228,7 +229,8 @@ class House:
     async def _line(self, index: int) -> None:
         config = self.config.line[index]
         live = [call.detail for call in self.working.calls.values() if call.line == config.name]
-        await keep_running(build_line(config, self.config.calls, live), self.pipeline.receive, self.lines[config.name])
+        line = self.built[config.name] = build_line(config, self.config.calls, live)
+        await keep_running(line, self.pipeline.receive, self.lines[config.name])
 
     async def _console(self) -> None:
         host, port = listen_address(self.config.console.listen)
@@ -241,14 +243,11 @@ class House:
     def _is_well(self) -> bool:
         return monotonic() - self.pipeline.beat < HANGING_S or self.pipeline.is_store_down
 
-    def _committed(self, changes: Changes) -> None:
-        self._tell(ConsoleChanges(incidents=frozenset(changes.incidents), calls=frozenset(changes.calls)))
-
     def _line_changed(self, status: LineStatus) -> None:
         self.metrics.books(status.name).state = status.state.value
-        self._tell(ConsoleChanges(lines=frozenset((status.name,))))
+        self._tell(Changes(lines=frozenset((status.name,))))
 
-    def _tell(self, changes: ConsoleChanges) -> None:
+    def _tell(self, changes: Changes) -> None:
         for callback in self._callbacks:
             callback(changes)
 
@@ -294,6 +293,14 @@ class _IncidentCollector(Collector):
         opened = sum(counts.values()) - counts[State.CLOSED]
         yield _gauge("gateway_incidents_unaccounted", "Opened less open and closed: always 0", working.opened - opened - working.closed)
         yield _gauge("gateway_orders_pending", "Orders that no channel has confirmed yet", self._house.pipeline.outbox.under_way)
+        restarts = CounterMetricFamily("gateway_line_restarts", "How often a line was started again", labels=["line"])
+        for name, status in self._house.lines.items():
+            restarts.add_metric([name], status.restarts)
+        dropped = CounterMetricFamily("gateway_line_dropped", "Datagrams lost for want of room", labels=["line"])
+        for name, line in self._house.built.items():
+            if isinstance(line, DatagramLine):
+                dropped.add_metric([name], line.counts["dropped"] + line.kernel_drops())
+        yield from (restarts, dropped)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

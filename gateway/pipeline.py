@@ -7,7 +7,7 @@ one batch is being written the next collects. This is the only writer of state.
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -48,10 +48,11 @@ UNSTORABLE = (SQLAlchemyError, UnicodeError, ValueError, OverflowError)
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What a commit changed; consoles look the rest up."""
+    """What one commit (or one line's edge) has changed, by id. No content: whoever listens reads the latest state."""
 
-    incidents: Collection[str] = ()
-    calls: Collection[str] = ()
+    incidents: Set[str] = frozenset()
+    calls: Set[str] = frozenset()
+    lines: Set[str] = frozenset()
 
 
 class Pipeline:
@@ -334,7 +335,7 @@ class Pipeline:
             if incident.state is State.CLOSED:
                 self._leaving.append((now + CLOSED_KEPT, incident.id))
         if incidents or draft.calls.written:
-            changes = Changes(incidents=draft.incidents.written.keys(), calls=draft.calls.written.keys())
+            changes = Changes(incidents=frozenset(draft.incidents.written), calls=frozenset(draft.calls.written))
             for watcher in self._watchers:
                 try:
                     watcher(changes)

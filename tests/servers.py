@@ -1,6 +1,5 @@
 """Real servers for tests: a Mosquitto of the test's own on a free port, ended by its process id; and waiting for a condition."""
 
-import asyncio
 import getpass
 import os
 import shutil
@@ -12,16 +11,12 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from waiting import free_port, wait_until
 
 
 async def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
-    """Give the loop turns until `condition()` is true; AssertionError naming `what` when it never is."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + timeout_s
-    while not condition():
-        if loop.time() > give_up:
-            raise AssertionError(f"never came true: {what}")
-        await asyncio.sleep(0.005)
+    """`wait_until` with the time that a real server may take."""
+    await wait_until(condition, what, timeout_s)
 
 
 def program(name: str) -> str:
@@ -32,14 +27,6 @@ def program(name: str) -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Mosquitto:

@@ -15,9 +15,10 @@ import msgspec
 import structlog
 
 from gateway.console import views
-from gateway.console.seam import Changes, House
+from gateway.console.seam import House
 from gateway.core.incident import State
 from gateway.event import Kind, Severity
+from gateway.pipeline import Changes
 
 log = structlog.get_logger()
 

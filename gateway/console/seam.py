@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
 from drivers.contract import Rejected, Verdict
 from gateway.config import Config
 from gateway.core.command import Command
@@ -14,16 +12,7 @@ from gateway.core.register import Register
 from gateway.core.routing import Decision
 from gateway.core.state import Call
 from gateway.event import Event, Kind
-
-NOTHING: frozenset[str] = frozenset()
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What one commit (or one line's edge) has changed, by id. No content: whoever listens reads the latest state."""
-
-    incidents: frozenset[str] = NOTHING
-    calls: frozenset[str] = NOTHING
-    lines: frozenset[str] = NOTHING
+from gateway.pipeline import Changes
 
 
 class LineStatus(Protocol):

@@ -18,7 +18,6 @@ import gateway.console
 from drivers.contract import Rejected, Verdict
 from gateway.config import Config, DispatchConfig, LineConfig, WebhookChannelConfig
 from gateway.console.http import make_app, serve
-from gateway.console.seam import Changes
 from gateway.core import decide, orders
 from gateway.core.command import Command, on_command
 from gateway.core.incident import Incident, LegState
@@ -27,6 +26,7 @@ from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Call, Draft, WorkingSet
 from gateway.errors import StoreDown
 from gateway.event import Event, Kind, Phase, Position
+from gateway.pipeline import Changes
 
 STATIC = Path(gateway.console.__file__).parent / "static"
 

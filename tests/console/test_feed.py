@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from gateway.console import live
 from gateway.console.live import Feed
-from gateway.console.seam import Changes
 from gateway.core.command import Command
 from gateway.core.incident import Action, State
 from gateway.errors import Refused
 from gateway.event import Kind
+from gateway.pipeline import Changes
 from tests.console.fake_house import FakeHouse, invented_register
 
 REGISTER = invented_register(8)
