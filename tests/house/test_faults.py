@@ -92,6 +92,8 @@ async def test_broker_stopped_and_started(tmp_path: Path) -> None:
         await house.lines_live()
         await seen.wear(2)
         await house.sees(lambda: _tells(house, "wearables", "line_lost", "line_restored", "gap"), "the journal tells of it")
+        assert await house.metric("gateway_line_restarts_total", line="wearables") >= 1
+        assert 'gateway_line_dropped_total{line="pbx"}' in await house.metrics()
 
 
 async def test_broker_restarted_while_orders_wait_twice(tmp_path: Path) -> None:
