@@ -202,7 +202,10 @@ def test_drafts_survive_escape_reload_and_a_conflict(served: ServedHouse, operat
     page.reload()
     expect(page.locator("textarea")).to_have_value("half a sentence")
     page.keyboard.press("Escape")
+    expect(page.locator("form.work")).to_have_count(0)
 
+    expect(page.locator(f"#row-{incident.id}")).to_have_class(re.compile("acknowledged"))  # the page has its data again after the reload
+    expect(page.locator(".plan")).to_contain_text("回拨本人")
     page.keyboard.press("Space")
     expect(page.locator(".plan .done").first).to_contain_text("回拨本人")
     page.keyboard.press("c")
