@@ -3,7 +3,7 @@
 A codec knows bytes and nothing else: no socket, no clock, no task, no log. A line owns one connection and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -112,6 +112,45 @@ class Codec(Protocol):
 
     def handle_deadline(self, now: float) -> list[Signal | Rejected]:
         """A timer ran out."""
+        ...
+
+
+class ClientCodec(Protocol):
+    """A sans-I/O conversation that we open. One object for the life of its line: what it knows of calls is kept over connections.
+
+    is_ready: logged in, so the line is live. fault: why the connection must be given up ("" = go on), for instance a wrong password
+    or a ping that nobody answers; set to "" again by `connected`. There are no receipts: what is not stored the line holds and emits again.
+    """
+
+    is_ready: bool
+    fault: str
+
+    def connected(self, now: float) -> None:
+        """A connection stands; nothing has been read from it yet."""
+        ...
+
+    def receive_data(self, data: bytes, now: float, received_at: datetime) -> list[Signal | Rejected]:
+        """Take any fragment; give what it completed, in order."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """Drain the queue of bytes that may leave now."""
+        ...
+
+    def disconnected(self, now: float) -> None:
+        """The connection is lost: what was asked for and not answered has failed."""
+        ...
+
+    def deadline(self) -> float | None:
+        """When handle_deadline wants to be called, monotonic seconds; None for never."""
+        ...
+
+    def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]:
+        """A timer ran out: perhaps `fault` is set now, or there is something to send."""
+        ...
+
+    def restore(self, records: Iterable[Mapping[str, object]], now: float) -> int:
+        """Take up live calls after a restart; `records`: the `detail` of each one's last event. How many could be read."""
         ...
 
 

@@ -20,12 +20,14 @@ Order = Literal["at_once", "unacknowledged", "operator"]
 
 # First words of `listen`: Twisted's endpoint strings, and serial: and udp:, which are ours.
 ENDPOINTS = ("serial", "udp", "tcp", "ssl", "systemd")
+CONNECTS = ("tcp", "tls")  # first words of `connect`: Twisted's client endpoint strings
 BROKERS = ("mqtt", "mqtts")
 STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
 
 class LineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[line]]`. Either `listen` (Twisted endpoint string; serial: and udp: are ours) or `broker` (mqtt:// or mqtts://).
+    """One `[[line]]`. `listen` (Twisted endpoint string; serial: and udp: are ours), `connect` (Twisted client endpoint string) or
+    `broker` (mqtt:// or mqtts://).
 
     options: what this codec or line understands beyond these, checked by the driver itself.
     """
@@ -33,6 +35,7 @@ class LineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     codec: Annotated[str, msgspec.Meta(min_length=1, examples=["espa444"])]
     listen: str | None = None
+    connect: str | None = None
     broker: str | None = None
     mandatory: bool = False
     silence_s: Seconds | None = None
@@ -83,6 +86,53 @@ class CallsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trusted: tuple[str, ...] = ()
     agents: dict[str, str] = {}
     call_back_s: Seconds = 300  # a call not taken becomes a task with this deadline; then a visit is ordered
+    join_s: Seconds = 600  # a call of a person, so long after their device cried (or the other way round), belongs to it
+
+
+class HotlineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[hotline]]`: what one of `calls.hotlines` means beyond being ours (domain 1.1). A number without one has the defaults.
+
+    supplementary: 12345 and the like: matters for us arrive here now and then, and are handed over with their record.
+    profiles: names of answering profiles measured for it; severity: of a call at it that was lost, critical, major or minor.
+    hand_over: the neighbour's web hook, to which a matter is handed with its record; signed with the secret in secret_file.
+    """
+
+    number: Annotated[str, msgspec.Meta(pattern=r"^\d{3,11}$", examples=["12345"])]
+    name: str = ""
+    supplementary: bool = False
+    profiles: tuple[str, ...] = ("gbt33358",)
+    severity: Literal["critical", "major", "minor"] = "major"
+    call_back_s: Seconds | None = None  # else calls.call_back_s
+    hand_over: str = ""
+    secret_file: str = ""
+
+
+class AnswerTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So large a `share` (0 to 1) of the calls must be answered `within_s`."""
+
+    within_s: Seconds
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class ProfileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[profile]]`: an answering standard, measured over a sliding window. The built-in ones are in `gateway.service_level`."""
+
+    name: Name
+    target: tuple[AnswerTarget, ...]
+    window_s: Seconds = 86400
+
+
+class TelephoneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[telephone]`: by which line the gateway itself may ring (an `ami` or `esl` line), and how often at most.
+
+    The limits protect trunk and people from a storm of dialling, whatever asks for it: a bug, a script, a hundred orders at once.
+    """
+
+    line: Annotated[str, msgspec.Meta(pattern="^([a-z0-9][a-z0-9_-]{0,63})?$", examples=["pbx-control"])] = ""
+    dials_per_minute: Annotated[int, msgspec.Meta(gt=0, le=6000)] = 30
+    at_once: Annotated[int, msgspec.Meta(gt=0, le=500)] = 10
+    shown: str = ""  # the number shown to who is rung; "" = the first of calls.hotlines
+    ring_s: Seconds = 30
 
 
 class MqttChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,9 +148,25 @@ class WebhookChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     timeout_s: Seconds = 5
 
 
+class PhoneChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[dispatch.phone]`: rings the responder's number over `[telephone]` and takes a key press as the answer."""
+
+    accept_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#]$")] = "1"
+    decline_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#]$")] = "2"
+    attempts: Annotated[int, msgspec.Meta(gt=0, le=10)] = 3  # then the order counts as failed, and the next one up the tree is asked
+
+
+class SipChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[dispatch.sip]`: the order as a text in a SIP MESSAGE to the responder's address (`sip:…`), sent by a `sip` line."""
+
+    line: Name
+
+
 class DispatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mqtt: MqttChannelConfig | None = None
     webhook: WebhookChannelConfig | None = None
+    phone: PhoneChannelConfig | None = None
+    sip: SipChannelConfig | None = None
 
 
 class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +192,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     console: ConsoleConfig = ConsoleConfig()
     log: LogConfig = LogConfig()
     calls: CallsConfig = CallsConfig()
+    hotline: tuple[HotlineConfig, ...] = ()
+    profile: tuple[ProfileConfig, ...] = ()
+    telephone: TelephoneConfig = TelephoneConfig()
     dispatch: DispatchConfig = DispatchConfig()
     policy: PolicyConfig = PolicyConfig()
     line: tuple[LineConfig, ...] = ()
@@ -147,7 +216,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def channels(self) -> frozenset[str]:
         """The ways by which an order can leave with this configuration; telling an operator is always one."""
-        configured = {"mqtt": self.dispatch.mqtt, "webhook": self.dispatch.webhook}
+        configured = {"mqtt": self.dispatch.mqtt, "webhook": self.dispatch.webhook, "phone": self.dispatch.phone, "sip": self.dispatch.sip}
         return frozenset({"console"} | {name for name, channel in configured.items() if channel is not None})
 
 
@@ -188,9 +257,14 @@ def _check_names(config: Config, reader: TomlReader) -> None:
 
 
 def _line_faults(line: LineConfig) -> Iterator[Fault]:
-    if (line.listen is None) == (line.broker is None):
-        what = "is missing" if line.listen is None else "stands beside broker"
-        yield ("listen", "broker"), what, "write exactly one of listen and broker"
+    ways = [name for name in ("listen", "connect", "broker") if getattr(line, name) is not None]
+    if len(ways) != 1:
+        what = f"stands beside {ways[1]}" if ways else "is missing"
+        yield (ways[0] if ways else "listen", "listen", "connect", "broker"), what, "write exactly one of listen, connect and broker"
+    elif line.connect is not None:
+        word, colon, rest = line.connect.partition(":")
+        if word not in CONNECTS or not colon or not rest:
+            yield ("connect",), f"{line.connect!r} is no client endpoint", "write tcp:HOST:PORT or tls:HOST:PORT"
     elif line.listen is not None:
         word, colon, rest = line.listen.partition(":")
         if word not in ENDPOINTS or not colon or not rest:

@@ -147,6 +147,9 @@ class Kind(StrEnum):
     IDENTIFY = "identify"
     STEP = "step"
     DUTY = "duty"
+    DIAL = "dial"
+    HANG_UP = "hang_up"
+    TRANSFER = "transfer"
     # no subject known
     CANCEL = "cancel"
     RESTORE = "restore"
@@ -206,7 +209,7 @@ def _table() -> dict[Kind, KindFacts]:
     add(
         Group.PEOPLE,
         "acknowledge release assign dispatch withdraw accept decline en_route arrived done escalate merge unmerge shelve unshelve"
-        " note resolve call_back complain hand_over viewed reveal identify step duty",
+        " note resolve call_back complain hand_over viewed reveal identify step duty dial hang_up transfer",
         none,
     )
     add(Group.SUBJECTLESS, "cancel restore test", none)

@@ -5,39 +5,29 @@ emitted again, up to a bound.
 """
 
 import asyncio
-import contextlib
 import socket
 import struct
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
 import structlog
 from twisted.internet import protocol
 from twisted.internet.defer import maybeDeferred
 
-from drivers.contract import Emit, Rejected, Report, Signal, to_event
+from drivers.contract import Emit, Rejected, Report, Signal
+from drivers.lines.hold import Delivery
 from drivers.lines.silence import SilenceWatch
 from gateway import clock
 from gateway.config import LineConfig
 from gateway.errors import LineError
-from gateway.event import Event
 
 MAX_DATAGRAM = 65_535
 # Five seconds of 1,000 full-size SIP copies a second; the kernel caps it at net.core.rmem_max and tells nobody.
 RECEIVE_BUFFER = 8 * 1024 * 1024
-# What may wait while the store is away. A call is four events: 20,000 are 5,000 calls, a day of a busy hotline.
-HOLD_EVENTS = 20_000
-HOLD_BYTES = 64 * 1024 * 1024  # ... and rejected floods of full-size datagrams must not fill the memory
-BATCH = 1_000  # one emit: enough to share a commit, small enough to be quick
-RETRY_S = (0.2, 5.0)  # pause before the same events are emitted again, doubling from first to last
-
 SO_MEMINFO = 55  # Linux: nine counters of a socket; the last is the datagrams it had no room for
 _MEMINFO = struct.Struct("9I")
-
-Item = Event | Rejected
 
 log = structlog.get_logger()
 
@@ -70,10 +60,8 @@ class DatagramLine:
         self._config_port, self._interface = parse_listen(config.listen or "")
         self._silence_s = config.silence_s
         self._restore = restore
-        self._hold = _Hold()
-        self._wake = asyncio.Event()
+        self._delivery = Delivery(config.name, codec, self.counts)
         self._watch: SilenceWatch | None = None
-        self._bug: Exception | None = None
         self._socket: socket.socket | None = None
 
     async def run(self, emit: Emit, report: Report) -> None:
@@ -88,8 +76,7 @@ class DatagramLine:
             restored = self.codec.restore(restore(), clock.monotonic())
             log.info("calls_restored", line=self.name, calls=restored)
         self._watch = SilenceWatch(report, self._silence_s)
-        self._bug = None
-        self._wake = asyncio.Event()
+        self._delivery.begin()
         opened = self._open()
         with opened:  # the port keeps a descriptor of its own
             listening = reactor.adoptDatagramPort(opened.fileno(), opened.family, _Receiver(self._receive), maxPacketSize=MAX_DATAGRAM)
@@ -98,7 +85,7 @@ class DatagramLine:
         report.live()
         silence = asyncio.create_task(self._watch.run(), name=f"{self.name} silence")
         try:
-            await self._deliver(emit)
+            await self._delivery.run(emit)
         finally:
             silence.cancel()
             self._socket = None
@@ -107,7 +94,7 @@ class DatagramLine:
     @property
     def held(self) -> int:
         """Events read and not yet stored."""
-        return len(self._hold)
+        return len(self._delivery)
 
     def kernel_drops(self) -> int:
         """Datagrams the kernel had no room for on the present socket; 0 where it does not say."""
@@ -126,55 +113,11 @@ class DatagramLine:
         try:
             found = self.codec.receive_message((source[0], source[1]), data, clock.monotonic(), received_at)
         except Exception as error:  # a codec never raises: this is our bug, and the supervisor's to report
-            self._bug = error
-            self._wake.set()
+            self._delivery.fail(error)
             return
         if self._watch is not None and not (found and all(isinstance(item, Rejected) for item in found)):
             self._watch.heard()  # rubbish is no proof that the exchange lives
-        self._keep(found, received_at)
-        self._wake.set()  # the codec's deadline may have moved, too
-
-    def _keep(self, found: list[Signal | Rejected], received_at: datetime) -> None:
-        for item in found:
-            kept = msgspec.structs.replace(item, line=self.name) if isinstance(item, Rejected) else to_event(item, self.name, received_at)
-            dropped = self._hold.add(kept)
-            if dropped:
-                if not self.counts["dropped"]:
-                    log.error("hold_full", line=self.name, limit=HOLD_EVENTS)
-                self.counts["dropped"] += dropped
-
-    async def _deliver(self, emit: Emit) -> None:
-        """Emit what waits, oldest first; cancelling loses nothing that is not also still held."""
-        pause_s = RETRY_S[0]
-        while True:
-            if self._bug is not None:
-                raise self._bug
-            self._run_deadline()
-            batch = self._hold.first(BATCH)
-            if not batch:
-                await self._wait()
-                continue
-            verdicts = await emit(batch)
-            again = [item for item, verdict in zip(batch, verdicts, strict=True) if verdict.retry]
-            self._hold.done(len(batch), again)
-            if again:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_S[1])
-            else:
-                pause_s = RETRY_S[0]
-
-    def _run_deadline(self) -> None:
-        deadline = self.codec.deadline()
-        if deadline is not None and deadline <= clock.monotonic():
-            received_at = clock.utc_now()
-            self._keep(self.codec.handle_deadline(clock.monotonic(), received_at), received_at)
-
-    async def _wait(self) -> None:
-        """Until a datagram has come or the codec wants its turn."""
-        deadline = self.codec.deadline()
-        self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), None if deadline is None else max(0.0, deadline - clock.monotonic()))
+        self._delivery.keep(found, received_at)
 
     def _open(self) -> socket.socket:
         """A bound socket of ours: Twisted's own would leak when the port is taken."""
@@ -198,50 +141,6 @@ class _Receiver(protocol.DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Twisted calls it for every datagram."""
         self._receive(datagram, addr)
-
-
-class _Hold:
-    """Events in order of arrival, bounded by number and by size. When full, rejected bytes go first, then the oldest events."""
-
-    def __init__(self) -> None:
-        self._items: deque[Item] = deque()
-        self._bytes = 0
-        self._taken = 0  # in the pipeline's hands at this moment: not to be dropped under them
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def add(self, item: Item) -> int:
-        """Keep it at the end; gives how many were dropped for it."""
-        size = len(item.raw)
-        if self._is_full(size) and isinstance(item, Rejected):
-            return 1
-        dropped = 0
-        while self._is_full(size) and len(self._items) > self._taken:
-            oldest = self._items[self._taken]
-            del self._items[self._taken]
-            self._bytes -= len(oldest.raw)
-            dropped += 1
-        self._items.append(item)
-        self._bytes += size
-        return dropped
-
-    def first(self, count: int) -> list[Item]:
-        """The oldest ones, still held until `done`."""
-        self._taken = min(count, len(self._items))
-        return [self._items[at] for at in range(self._taken)]
-
-    def done(self, count: int, again: list[Item]) -> None:
-        """The first `count` have their verdicts; those to be emitted again stay at the front, in order."""
-        for _ in range(count):
-            self._bytes -= len(self._items.popleft().raw)
-        for item in reversed(again):
-            self._items.appendleft(item)
-            self._bytes += len(item.raw)
-        self._taken = 0
-
-    def _is_full(self, size: int) -> bool:
-        return len(self._items) >= HOLD_EVENTS or (bool(self._items) and self._bytes + size > HOLD_BYTES)
 
 
 def parse_listen(listen: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import pytest
 from waiting import free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
-from drivers.lines import datagram
+from drivers.lines import hold
 from drivers.lines.datagram import DatagramLine, parse_listen
 from drivers.registry import build_line, check_line
 from drivers.sip.hep import HepCodec, HepOptions
@@ -111,7 +111,7 @@ async def test_the_largest_datagram_is_read_whole() -> None:
 
 
 async def test_what_could_not_be_stored_is_emitted_again_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datagram, "RETRY_S", (0.01, 0.02))
+    monkeypatch.setattr(hold, "RETRY_S", (0.01, 0.02))
     line, pipeline = a_line(), Pipeline()
     pipeline.down = 3
     async with running(line, pipeline) as pbx:
@@ -124,8 +124,8 @@ async def test_what_could_not_be_stored_is_emitted_again_in_order(monkeypatch: p
 
 
 async def test_the_hold_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datagram, "HOLD_EVENTS", 5)
-    monkeypatch.setattr(datagram, "RETRY_S", (0.01, 0.02))
+    monkeypatch.setattr(hold, "HOLD_EVENTS", 5)
+    monkeypatch.setattr(hold, "RETRY_S", (0.01, 0.02))
     line, pipeline = a_line(), Pipeline()
     pipeline.down = 1_000_000
     async with running(line, pipeline) as pbx:
