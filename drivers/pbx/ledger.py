@@ -164,11 +164,13 @@ class Ledger:
         kind = Kind.CALL_ANSWERED if call.state is State.ANSWERED else Kind.CALL_RINGING if call.state is State.RINGING else Kind.CALL_OFFERED
         return [self._news(call, kind, at, raw, kind_raw, correction=True)]
 
-    def lose(self, call: LedgerCall, by_caller: bool, reason: str, now: float, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
+    def lose(
+        self, call: LedgerCall, by_caller: bool, reason: str, now: float, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False
+    ) -> list[Signal]:
         """Over, and nobody took it: abandoned by the caller, or missed for this reason (busy, no_answer, queue_timeout, declined, failure …)."""
         call.by = "caller" if by_caller else call.by
         call.reason = reason or None
-        return self._step(call, Action.ABANDON if by_caller else Action.MISS, now, at, raw, kind_raw)
+        return self._step(call, Action.ABANDON if by_caller else Action.MISS, now, at, raw, kind_raw, inferred)
 
     def end(
         self, call: LedgerCall, by: str | None, now: float, at: datetime | None, raw: bytes, kind_raw: str, reason: str = "", inferred: bool = False

@@ -12,7 +12,7 @@ import msgspec
 from drivers.sip.message import Message, NameAddr, parse_params
 from drivers.sip.number import NumberPlan
 
-_NOBODY = frozenset({"", "anonymous", "unavailable", "unknown", "restricted", "private", "asterisk"})
+NOBODY = frozenset({"", "anonymous", "unavailable", "unknown", "restricted", "private", "asterisk"})
 _RESTRICTED = frozenset({"id", "user", "full", "critical", "header", "session"})
 MAX_NAME = 128  # a display name is a line on a screen
 
@@ -124,4 +124,4 @@ def _site_header(message: Message, headers: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _tells(address: NameAddr) -> bool:
-    return address.user.lower() not in _NOBODY and not address.parsed.host.endswith("anonymous.invalid")
+    return address.user.lower() not in NOBODY and not address.parsed.host.endswith("anonymous.invalid")
