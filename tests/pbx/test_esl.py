@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import Rejected, Signal
 from drivers.pbx.esl import EslCodec, EslOptions
-from drivers.pbx.esl_message import MAX_BODY, Framer, Unframed, read_event
+from drivers.pbx.esl_message import MAX_BODY, Framer, read_event
 from drivers.telephone import Dial, HangUp, Ring, Told, Transfer
 from gateway.config import CallsConfig
 
