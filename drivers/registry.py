@@ -19,15 +19,17 @@ from gateway.event import new_id
 # What the first word of `listen` may be for each kind of codec; broker lines have `broker` in its place.
 STREAM_ENDPOINTS = ("serial", "tcp", "ssl", "systemd")
 DATAGRAM_ENDPOINTS = ("udp",)
+CLIENT_ENDPOINTS = ("tcp", "tls")  # of `connect`
 BROKER_SCHEMES = ("mqtt://", "mqtts://")
 
 
 class Transport(StrEnum):
-    """How a codec's bytes arrive. The word is what decides which half of `LineConfig` must be filled in."""
+    """How a codec's bytes arrive. The word is what decides which address of `LineConfig` must be filled in."""
 
     STREAM = "stream"
     DATAGRAM = "datagram"
     BROKER = "broker"
+    CLIENT = "client"  # a stream that we open
 
 
 def _no_problems(_config: LineConfig, _options: Any) -> list[str]:
@@ -165,7 +167,7 @@ def check_line(config: LineConfig) -> list[str]:
     problems += faults
     if options is not None:
         # the driver would say of a wrong address once more that it cannot be used
-        ours = ("listen:", "broker:") if address_faults else ()
+        ours = ("listen:", "connect:", "broker:") if address_faults else ()
         problems += [f"{where}: {problem}" for problem in driver.check(config, options) if not problem.startswith(ours)]
     return problems
 
@@ -197,6 +199,11 @@ def build_line(config: LineConfig, calls: CallsConfig, restore: Sequence[Any] = 
 
 
 def _check_address(config: LineConfig, transport: Transport) -> list[str]:
+    if transport is Transport.CLIENT:
+        return _check_connect(config)
+    if config.connect is not None:
+        other = "broker" if transport is Transport.BROKER else "listen"
+        return [f"connect: codec {config.codec} does not connect to anybody; remove it and write {other}"]
     if transport is Transport.BROKER:
         problems = []
         if config.listen is not None:
@@ -216,6 +223,19 @@ def _check_address(config: LineConfig, transport: Transport) -> list[str]:
         from drivers.lines.serial_port import check_endpoint
 
         problems += [f"listen: {problem}" for problem in check_endpoint(config.listen or "")]
+    return problems
+
+
+def _check_connect(config: LineConfig) -> list[str]:
+    problems = [
+        f"{key}: codec {config.codec} connects to its server; remove it and write connect"
+        for key in ("listen", "broker")
+        if getattr(config, key) is not None
+    ]
+    word, *parts = (config.connect or "").replace("\\:", "\0").split(":")
+    host, port = parts if len(parts) == 2 else ("", "")
+    if word not in CLIENT_ENDPOINTS or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535):
+        problems.append(f"connect: {config.connect!r} does not fit codec {config.codec}; write tcp:HOST:PORT or tls:HOST:PORT")
     return problems
 
 

@@ -62,9 +62,9 @@ def _line_problems(config: Config, known: Sequence[str]) -> Iterator[str]:
 
 
 def _address_or(problem: str) -> str:
-    """The key that a problem begins with; listen and broker are one: a line has either."""
+    """The key that a problem begins with; listen, connect and broker are one: a line has one of them."""
     key = problem.partition(":")[0]
-    return "address" if key in ("listen", "broker") else key
+    return "address" if key in ("listen", "connect", "broker") else key
 
 
 def _summary(config: Config, register: Register, language: str) -> Iterator[str]:
@@ -91,7 +91,9 @@ def _summary(config: Config, register: Register, language: str) -> Iterator[str]
     yield f"{words['unowned']}{colon}{_named([one.id for one in devices if one.person is None and one.home not in homes], language)}"
     yield f"{words['lines']}{colon}{len(config.line) or words['none']}"
     for line in config.line:
-        yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.broker}" + (f"{comma}{words['mandatory']}" if line.mandatory else "")
+        yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.connect or line.broker}" + (
+            f"{comma}{words['mandatory']}" if line.mandatory else ""
+        )
     yield f"{words['channels']}{colon}".rstrip()
     yield f"  mqtt{colon}{config.dispatch.mqtt.broker if config.dispatch.mqtt else words['off']}"
     yield f"  webhook{colon}{config.dispatch.webhook.secret_file if config.dispatch.webhook else words['off']}"
