@@ -47,6 +47,7 @@ class Delivery:
         self._counts = counts
         self._hold = _Hold()
         self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
         self._bug: Exception | None = None
 
     def __len__(self) -> int:
@@ -57,6 +58,7 @@ class Delivery:
         """A new run of the line, perhaps in a new loop."""
         self._bug = None
         self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
 
     def keep(self, found: list[Signal | Rejected], received_at: datetime) -> None:
         """Take what the codec found; also call it (with nothing) when the codec's deadline may have moved."""
@@ -83,8 +85,10 @@ class Delivery:
             self._run_deadline()
             batch = self._hold.first(BATCH)
             if not batch:
+                self._empty.set()
                 await self._wait()
                 continue
+            self._empty.clear()
             verdicts = await emit(batch)
             again = [item for item, verdict in zip(batch, verdicts, strict=True) if verdict.retry]
             self._hold.done(len(batch), again)
@@ -93,6 +97,12 @@ class Delivery:
                 pause_s = min(2 * pause_s, RETRY_S[1])
             else:
                 pause_s = RETRY_S[0]
+
+    async def emptied(self) -> None:
+        """Wait until everything that was kept is stored; `run` must be running."""
+        while self._hold:
+            self._empty.clear()
+            await self._empty.wait()
 
     def _run_deadline(self) -> None:
         deadline = self._codec.deadline()
