@@ -132,6 +132,7 @@ class TelephoneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dials_per_minute: Annotated[int, msgspec.Meta(gt=0, le=6000)] = 30
     at_once: Annotated[int, msgspec.Meta(gt=0, le=500)] = 10
     shown: str = ""  # the number shown to who is rung; "" = the first of calls.hotlines
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#]{0,8}$", examples=["9"])] = ""  # what the exchange wants before an outside number
     ring_s: Seconds = 30
 
 

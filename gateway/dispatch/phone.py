@@ -1,0 +1,61 @@
+"""Orders by telephone: the responder is rung, hears that help is wanted, and presses a key. The key is the answer."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from drivers.telephone import Told
+from gateway.config import PhoneChannelConfig
+from gateway.dispatch.contract import DeliveryError, Order
+from gateway.dispatch.webhook import Answered
+
+# Deliveries whose attempts are counted: more than can be under way (outbox, AT_ONCE); the oldest is forgotten first.
+COUNTED = 10_000
+WORTH_TRYING = frozenset(("busy", "no_answer", "no_key", "lost", "failed"))
+SAY = {"critical": "12349紧急求助，请马上前往。", "major": "12349求助，请前往。"}
+
+
+class Ringer(Protocol):
+    """What the channel needs of the telephone (`gateway.telephone.Telephone`)."""
+
+    async def ring(self, number: str, say: str, keys: tuple[str, ...]) -> Told:
+        """Ring, say, take one of the keys."""
+        ...
+
+
+class PhoneChannel:
+    """`deliver` returns when a key was pressed: accept and decline go the way of every answer. A withdrawal is not rung."""
+
+    name = "phone"
+
+    def __init__(self, config: PhoneChannelConfig, ringer: Callable[[], Ringer], answered: Answered) -> None:
+        self._config = config
+        self._ringer = ringer
+        self._answered = answered
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+
+    async def run(self) -> None:
+        """The connection is the exchange line's."""
+
+    async def deliver(self, order: Order) -> None:
+        """Ring once; the outbox rings again. After so many attempts the order has failed, and the next one up the tree is asked."""
+        body = msgspec.json.decode(order.body)
+        if "kind" not in body:  # withdrawn, or somebody else goes: nobody is rung for that
+            return
+        config = self._config
+        if not order.address:
+            raise DeliveryError("no_number", retry=False)
+        say = f"{SAY.get(body['severity'], SAY['major'])}接受请按{config.accept_key}，不能去请按{config.decline_key}。"
+        told = await self._ringer().ring(order.address, say, (config.accept_key, config.decline_key))
+        if told.is_done:
+            self._attempts.pop(order.delivery, None)
+            answer = "accept" if told.key == config.accept_key else "decline"
+            self._answered(order.responder, msgspec.json.encode({"delivery": order.delivery, "answer": answer, "by": "phone"}))
+            return
+        tried = self._attempts.pop(order.delivery, 0) + 1
+        self._attempts[order.delivery] = tried
+        if len(self._attempts) > COUNTED:
+            self._attempts.popitem(last=False)
+        raise DeliveryError(told.reason or told.outcome, retry=told.outcome in WORTH_TRYING and tried < config.attempts)

@@ -1,0 +1,165 @@
+"""The gateway's own telephone: every wish to an exchange goes through here. One door, one limit, no number in any log line.
+
+The limits protect the trunk and people from a storm of dialling, whatever asks for it: a bug, a script, a hundred orders at once. Who waits
+at a screen is told at once that it is too much; orders to responders wait for their turn.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+
+import structlog
+
+from drivers.telephone import Dial, Exchange, HangUp, Ring, Told, Transfer
+from gateway.clock import monotonic
+from gateway.config import TelephoneConfig
+from gateway.errors import Refused
+from gateway.event import new_id
+
+MINUTE_S = 60.0
+# Numbers that a machine never rings: police, fire, ambulance, traffic police (event model, "Who orders"); an operator may.
+EMERGENCY = frozenset(("110", "119", "120", "122"))
+MAX_WAITING = 1_000  # orders to responders that wait for a turn; more than a district has responders
+
+log = structlog.get_logger("telephone")
+
+
+def as_dialled(number: str, prefix: str = "") -> str:
+    """E.164 in the form that is dialled in China: mobile numbers as they are, landlines with area code and its 0, others unchanged.
+
+    +8613812341204 → 13812341204, +869318412345 → 09318412345. `prefix`: what the exchange wants before an outside number.
+    """
+    if number.startswith("+86"):
+        rest = number[3:]
+        number = rest if len(rest) == 11 and rest[0] == "1" else f"0{rest}"
+    elif number.startswith("+"):
+        number = f"00{number[1:]}"
+    return f"{prefix}{number}" if len(number) > 5 else number
+
+
+class Telephone:
+    """Dialling with limits. `exchange`: the line that can carry out wishes at this moment, or None."""
+
+    def __init__(
+        self,
+        config: TelephoneConfig,
+        shown: str,
+        exchange: Callable[[], Exchange | None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.config = config
+        self.counts: Counter[tuple[str, str]] = Counter()  # (dial | ring | hang_up | transfer, outcome)
+        self._shown = config.shown or shown
+        self._exchange = exchange
+        self._clock = clock
+        self._dialled: deque[float] = deque()  # of the last minute
+        self._running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Is any telephone configured?"""
+        return bool(self.config.line)
+
+    @property
+    def running(self) -> int:
+        """Calls of ours under way."""
+        return self._running
+
+    async def dial(self, extension: str, number: str) -> Told:
+        """For an operator: ring the extension, then connect it to `number` (E.164 or as it stands). Raises Refused 429 dial_limit at once."""
+        wait_s = self._wait_s()
+        if wait_s is None or wait_s > 0 or self._waiting:
+            self.counts["dial", "limited"] += 1
+            raise Refused("dial_limit", 429, per_minute=self.config.dials_per_minute, at_once=self.config.at_once)
+        self._take()
+        wish = Dial(id=new_id(), agent=extension, number=as_dialled(number, self.config.prefix), shown=self._shown, ring_s=self.config.ring_s)
+        return await self._carry_out("dial", wish)
+
+    async def ring(self, number: str, say: str, keys: tuple[str, ...]) -> Told:
+        """For an order: ring `number`, take a key. Waits for its turn; emergency services are never rung by machine."""
+        dialled = as_dialled(number, self.config.prefix)
+        if dialled.removeprefix(self.config.prefix) in EMERGENCY or number in EMERGENCY:
+            return Told(outcome="refused", reason="emergency_service")
+        if len(self._waiting) >= MAX_WAITING:
+            self.counts["ring", "limited"] += 1
+            return Told(outcome="refused", reason="dial_limit")
+        await self._turn()
+        wish = Ring(id=new_id(), number=dialled, shown=self._shown, say=say, keys=keys, ring_s=self.config.ring_s)
+        return await self._carry_out("ring", wish)
+
+    async def hang_up(self, call: str) -> Told:
+        """End a call: ends nothing of an incident."""
+        return await self._ask("hang_up", HangUp(call=call))
+
+    async def transfer(self, call: str, to: str) -> Told:
+        """Send a caller on to another extension."""
+        return await self._ask("transfer", Transfer(call=call, to=to))
+
+    # ---- limits
+
+    def _wait_s(self) -> float | None:
+        """How long until one more may be dialled; None: until one of those under way has ended."""
+        now = self._clock()
+        while self._dialled and now - self._dialled[0] >= MINUTE_S:
+            self._dialled.popleft()
+        if self._running >= self.config.at_once:
+            return None
+        return 0.0 if len(self._dialled) < self.config.dials_per_minute else self._dialled[0] + MINUTE_S - now
+
+    def _take(self) -> None:
+        """This one is dialled now."""
+        self._dialled.append(self._clock())
+        self._running += 1
+
+    def _give_back(self) -> None:
+        """One has ended: the next may have its turn."""
+        self._running -= 1
+        self._arm()
+
+    async def _turn(self) -> None:
+        """In order of asking. Cancelling gives the place up."""
+        if not self._waiting and self._wait_s() == 0:
+            self._take()
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        self._arm()
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            elif mine.done() and not mine.cancelled():
+                self._give_back()
+            raise
+
+    def _next(self) -> None:
+        """Let those go who may; wake again when the next one may."""
+        self._timer = None
+        while self._waiting and self._wait_s() == 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._take()
+                turn.set_result(None)
+        self._arm()
+
+    def _arm(self) -> None:
+        wait_s = self._wait_s()
+        if self._waiting and wait_s is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._next)
+
+    async def _carry_out(self, what: str, wish: Dial | Ring) -> Told:
+        try:
+            return await self._ask(what, wish)
+        finally:
+            self._give_back()
+
+    async def _ask(self, what: str, wish: Dial | Ring | HangUp | Transfer) -> Told:
+        exchange = self._exchange()
+        told = await exchange.ask(wish) if exchange is not None else Told(outcome="lost", reason="no_telephone")
+        self.counts[what, told.outcome] += 1
+        if not told.is_done:
+            log.warning("not_connected", what=what, outcome=told.outcome, reason=told.reason)
+        return told
