@@ -18,7 +18,7 @@ from twisted.internet import protocol, ssl
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer  # type: ignore[import-untyped]
 
 from drivers.contract import Emit, Rejected, Report, Signal
 from drivers.lines.hold import HOLD_EVENTS, Delivery
@@ -180,7 +180,7 @@ class ClientLine:
         from twisted.internet import reactor
 
         word, _, rest = self._connect.partition(":")
-        endpoint = clientFromString(reactor, f"tcp:{rest}")
+        endpoint = clientFromString(reactor, f"tcp:{rest}")  # type: ignore[no-untyped-call]
         if word != "tls":
             return endpoint
         host = rest.rpartition(":")[0].replace("\\:", ":")

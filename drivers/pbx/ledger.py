@@ -5,6 +5,7 @@ see which wire they came over. Sans-I/O; `now` is monotonic seconds, `at` the ex
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
@@ -17,16 +18,17 @@ from drivers.sip.number import NumberPlan
 from gateway.event import Kind
 
 MAX_CALLS = 20_000  # live calls of one exchange; the largest Asterisk carries a few thousand
-MAX_LEGS = 64  # channels of one call: a ring-all queue rings some dozens of agents
+MAX_ALIASES = 16  # names that one call has had; each merge adds one
+FORGET_AT_ONCE = 64  # final calls forgotten when a new one begins: keeps up with any rush, and is never long
 FINAL_S = 40.0  # a final call is remembered so long, so that stragglers do not open it again
 TALK_GUARD_S = 14_400.0  # a call that nobody ended for us; as on the SIP side
 
 
 class LedgerCall:
-    """One call. `legs`: the exchange's own names of its channels; `announced`: the kinds told, so that each is told once."""
+    """One call. `token`: the exchange's own name of it; `aliases`: other names it has had; `facts`: more for the detail, JSON values only."""
 
     __slots__ = (
-        "agent", "announced", "answered_at", "by", "called", "caller", "cause", "gone_at", "heard_at", "hotline", "key", "legs", "queue", "reason",
+        "agent", "agent_name", "aliases", "by", "called", "caller", "cause", "facts", "heard_at", "hotline", "key", "opened_at", "queue", "reason",
         "restored", "state", "token", "transferred",
     )  # fmt: skip
 
@@ -38,15 +40,14 @@ class LedgerCall:
         self.hotline = hotline
         self.state = State.OFFERED
         self.agent: str | None = None
+        self.agent_name = ""  # as the exchange names the agent; the configuration's name goes before it
         self.queue: str | None = None
         self.by: str | None = None
         self.reason: str | None = None
         self.cause: int | str | None = None
-        self.legs: set[str] = set()
-        self.announced: set[Kind] = set()
-        self.answered_at: float | None = None
-        self.heard_at = now
-        self.gone_at: float | None = None
+        self.aliases: list[str] = []
+        self.facts: dict[str, object] = {}
+        self.opened_at = self.heard_at = now
         self.restored = False
         self.transferred = 0
 
@@ -72,6 +73,7 @@ class LedgerRecord(msgspec.Struct, frozen=True):
     hotline: str = ""
     agent: str | None = None
     queue: str | None = None
+    transfers: int = 0
 
 
 class Ledger:
@@ -83,18 +85,19 @@ class Ledger:
         self._plan = plan
         self._agents = agents
         self._source = source
-        self._calls: dict[str, LedgerCall] = {}  # by the exchange's own token
+        self._calls: dict[str, LedgerCall] = {}  # by the exchange's own token, and by aliases
+        self._live: dict[str, LedgerCall] = {}  # by token; heard of longest ago first
         self._by_key: dict[str, LedgerCall] = {}
         self._finals: dict[str, float] = {}  # token → when it became final; in that order
         self.refused = 0  # calls there was no room for
 
     def __len__(self) -> int:
         """Calls in progress."""
-        return len(self._calls) - len(self._finals)
+        return len(self._live)
 
     def __iter__(self) -> Iterator[LedgerCall]:
         """Calls in progress."""
-        return iter([call for call in self._calls.values() if not call.is_final])
+        return iter(list(self._live.values()))
 
     def call(self, token: str) -> LedgerCall | None:
         """By the exchange's own name of it (Linkedid, Unique-ID), final ones of the last seconds included."""
@@ -125,9 +128,18 @@ class Ledger:
     # ---- steps
 
     def offer(
-        self, token: str, caller: Caller, called: str, hotline: str, now: float, at: datetime | None, raw: bytes, kind_raw: str
+        self,
+        token: str,
+        caller: Caller,
+        called: str,
+        hotline: str,
+        now: float,
+        at: datetime | None,
+        raw: bytes,
+        kind_raw: str,
+        inferred: bool = False,
     ) -> list[Signal]:
-        """A call at the hotline has begun. Known tokens give nothing."""
+        """A call at the hotline has begun; inferred: it was found in progress. Known tokens give nothing."""
         self._forget(now)
         if token in self._calls:
             return []
@@ -135,30 +147,36 @@ class Ledger:
             self.refused += 1
             return []
         call = LedgerCall(self._key(token), token, caller, called[:MAX_NAME], hotline, now)
-        self._calls[token] = self._by_key[call.key] = call
-        return [self._news(call, Kind.CALL_OFFERED, at, raw, kind_raw)]
+        self._calls[token] = self._by_key[call.key] = self._live[token] = call
+        return [self._news(call, Kind.CALL_OFFERED, at, raw, kind_raw, inferred)]
 
     def ring(self, call: LedgerCall, now: float, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
         """Somebody's telephone rings; told once."""
         return self._step(call, Action.RING, now, at, raw, kind_raw)
 
-    def answer(self, call: LedgerCall, agent: str, now: float, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
+    def answer(
+        self, call: LedgerCall, agent: str, now: float, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False
+    ) -> list[Signal]:
         """An agent took it. Another agent after that is a transfer."""
+        agent = agent[:MAX_NAME]
         if call.state is State.ANSWERED:
-            return self.transfer(call, agent, now, at, raw, kind_raw) if agent and agent != call.agent else []
-        call.agent = agent[:MAX_NAME] or None
-        call.answered_at = now
-        return self._step(call, Action.ANSWER, now, at, raw, kind_raw)
+            return self.transfer(call, agent, now, at, raw, kind_raw, inferred) if agent and agent != call.agent else []
+        if not call.is_final:
+            call.agent = agent or None
+        return self._step(call, Action.ANSWER, now, at, raw, kind_raw, inferred)
 
-    def transfer(self, call: LedgerCall, agent: str, now: float, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
+    def transfer(
+        self, call: LedgerCall, agent: str, now: float, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False
+    ) -> list[Signal]:
         """Another agent has it now."""
-        call.agent = agent[:MAX_NAME] or None
-        call.transferred += 1
-        return self._step(call, Action.TRANSFER, now, at, raw, kind_raw)
+        if call.state is State.ANSWERED:
+            call.agent = agent[:MAX_NAME] or None
+            call.transferred += 1
+        return self._step(call, Action.TRANSFER, now, at, raw, kind_raw, inferred)
 
     def learn(self, call: LedgerCall, caller: Caller, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
         """The exchange has learnt the caller's number late. Told again as the state the call is in, with `correction`."""
-        if not caller.raw or caller.number == call.caller.number or call.is_final:
+        if call.is_final or not caller.raw or caller.number == call.caller.number:
             return []
         call.caller = caller
         kind = Kind.CALL_ANSWERED if call.state is State.ANSWERED else Kind.CALL_RINGING if call.state is State.RINGING else Kind.CALL_OFFERED
@@ -168,6 +186,8 @@ class Ledger:
         self, call: LedgerCall, by_caller: bool, reason: str, now: float, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False
     ) -> list[Signal]:
         """Over, and nobody took it: abandoned by the caller, or missed for this reason (busy, no_answer, queue_timeout, declined, failure …)."""
+        if call.is_final:
+            return []
         call.by = "caller" if by_caller else call.by
         call.reason = reason or None
         return self._step(call, Action.ABANDON if by_caller else Action.MISS, now, at, raw, kind_raw, inferred)
@@ -176,27 +196,36 @@ class Ledger:
         self, call: LedgerCall, by: str | None, now: float, at: datetime | None, raw: bytes, kind_raw: str, reason: str = "", inferred: bool = False
     ) -> list[Signal]:
         """Over after somebody had taken it, or (inferred) nobody knows how."""
+        if call.is_final:
+            return []
         call.by = by
         call.reason = reason or call.reason
         return self._step(call, Action.END, now, at, raw, kind_raw, inferred)
 
-    def lose_sight(self, present: Iterable[str], now: float, reason: str) -> list[Signal]:
-        """After a reconnect: calls that the exchange does not list any more have ended unseen; one that was never taken needs a call back."""
+    def lose_sight(self, present: Iterable[str], now: float, reason: str, opened_before: float = float("inf")) -> list[Signal]:
+        """After a reconnect: calls that the exchange does not list any more have ended unseen; one that was never taken needs a call back.
+
+        opened_before: when the list was asked for: it knows nothing of younger calls.
+        """
         still = set(present)
         found: list[Signal] = []
-        for call in [call for call in self._calls.values() if not call.is_final and call.token not in still]:
-            found += self.end(call, None, now, None, b"", "snapshot", reason, inferred=True)
+        for call in self:
+            if call.opened_at < opened_before and still.isdisjoint((call.token, *call.aliases)):
+                found += self.end(call, None, now, None, b"", "snapshot", reason, inferred=True)
         return found
 
     def deadline(self) -> float | None:
-        """When the oldest call in progress has been silent for too long."""
-        live = [call.heard_at for call in self._calls.values() if not call.is_final]
-        return min(live) + TALK_GUARD_S if live else None
+        """When the call of which nothing was heard for longest has been silent for too long."""
+        for call in self._live.values():
+            return call.heard_at + TALK_GUARD_S
+        return None
 
     def handle_deadline(self, now: float) -> list[Signal]:
         """Calls that nobody ended for us are ended as inferred."""
         found: list[Signal] = []
-        for call in [call for call in self._calls.values() if not call.is_final and call.heard_at + TALK_GUARD_S <= now]:
+        for call in self:
+            if call.heard_at + TALK_GUARD_S > now:
+                break
             found += self.end(call, None, now, None, b"", "timer", "no_end_seen", inferred=True)
         return found
 
@@ -209,7 +238,7 @@ class Ledger:
                 state = State(kept.state)
             except (msgspec.ValidationError, ValueError):
                 continue
-            if state in FINAL or kept.exchange_call in self._calls:
+            if state in FINAL or kept.exchange_call in self._calls or len(self) >= MAX_CALLS:
                 continue
             caller = Caller(
                 raw=kept.caller, e164=kept.caller_e164, name=kept.caller_name, source=kept.identity_source, verified=kept.verified,
@@ -217,17 +246,36 @@ class Ledger:
             )  # fmt: skip
             call = LedgerCall(kept.call, kept.exchange_call, caller, kept.called, kept.hotline, now)
             call.state, call.agent, call.queue, call.restored = state, kept.agent, kept.queue, True
-            call.announced |= {Kind.CALL_OFFERED} | ({Kind.CALL_RINGING} if state is not State.OFFERED else set())
-            call.announced |= {Kind.CALL_ANSWERED} if state is State.ANSWERED else set()
-            self._calls[call.token] = self._by_key[call.key] = call
+            call.transferred = kept.transfers  # goes on counting: each transfer has its own identity
+            self._calls[call.token] = self._by_key[call.key] = self._live[call.token] = call
             taken += 1
         return taken
 
-    def merge(self, into: LedgerCall, other: LedgerCall) -> None:
-        """The exchange joined two calls (attended transfer, conference): the elder goes on, the other is the same call from now on."""
-        into.legs |= other.legs
-        self._calls[other.token] = into
+    def alias(self, call: LedgerCall, token: str) -> None:
+        """The exchange calls it by another name from now on."""
+        if token not in self._calls and len(call.aliases) < MAX_ALIASES:
+            call.aliases.append(token)
+            self._calls[token] = call
+
+    def merge(self, into: LedgerCall, other: LedgerCall, now: float, at: datetime | None, raw: bytes, kind_raw: str) -> list[Signal]:
+        """The exchange joined two calls (attended transfer, conference): the elder goes on, and the other ends in it.
+
+        Whoever asks for the other by key or token finds the elder from now on.
+        """
+        if into is other or into.is_final or other.is_final:
+            return []
+        other.facts["merged_into"] = into.key
+        found = self.end(other, None, now, at, raw, kind_raw, "merged")
+        del self._finals[other.token]
+        for token in (other.token, *other.aliases):
+            self._calls.pop(token, None)
+            self.alias(into, token)
         self._by_key[other.key] = into
+        into.facts.setdefault("merged", [])
+        merged = into.facts["merged"]
+        if isinstance(merged, list) and len(merged) < MAX_ALIASES:
+            merged.append(other.key)
+        return found
 
     # ---- inside
 
@@ -242,19 +290,28 @@ class Ledger:
             return []
         call.state = target
         call.heard_at = now
+        self._live.pop(call.token, None)
         if call.is_final:
-            self._finals[call.token] = call.gone_at = now
+            self._finals[call.token] = now
+        else:
+            self._live[call.token] = call
         kind = KIND[action]
         return [] if kind is None else [self._news(call, kind, at, raw, kind_raw, inferred)]
 
     def _forget(self, now: float) -> None:
-        for token, since in list(self._finals.items()):
+        for token, since in list(itertools.islice(self._finals.items(), FORGET_AT_ONCE)):
             if now - since < FINAL_S:
                 return
+            del self._finals[token]
             call = self._calls.pop(token, None)
-            self._finals.pop(token, None)
-            if call is not None and self._by_key.get(call.key) is call:
-                del self._by_key[call.key]
+            if call is None:
+                continue
+            for alias in call.aliases:
+                self._calls.pop(alias, None)
+            self._by_key.pop(call.key, None)
+            merged = call.facts.get("merged")
+            for key in merged if isinstance(merged, list) else ():
+                self._by_key.pop(key, None)
 
     def _news(
         self, call: LedgerCall, kind: Kind, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False, correction: bool = False
@@ -264,7 +321,6 @@ class Ledger:
             dedup += f":{call.transferred}"
         elif correction:
             dedup += f":{call.caller.number}"
-        call.announced.add(kind)
         caller = call.caller
         detail: dict[str, object] = {
             "call": call.key,
@@ -282,10 +338,12 @@ class Ledger:
             "caller_name": caller.name,
             "redirecting": caller.redirecting,
             "agent": call.agent,
-            "agent_name": self._agents.get(call.agent or "", ""),
+            "agent_name": self._agents.get(call.agent or "") or call.agent_name,
             "queue": call.queue,
+            "transfers": call.transferred,
             "inferred": inferred,
             "correction": correction,
+            **call.facts,
         }
         if call.is_final:
             facts |= {"reason": call.reason, "cause": call.cause, "by": call.by}
