@@ -221,19 +221,10 @@ def _decode_packets(driver: Driver, new_codec: Callable[[], Any], args: argparse
 
 
 def _decode_flows(driver: Driver, new_codec: Callable[[], Any], args: argparse.Namespace, packets: Iterator[Packet]) -> Iterator[dict[str, object]]:
-    """A stream codec on a capture: one codec for each direction of each connection; bytes sent twice are read once."""
+    """A stream codec on a capture: one codec for each direction of each connection."""
     flows: dict[tuple[object, object], list[bytes]] = {}
-    seen: dict[tuple[object, object], int] = {}
     for packet in packets:
-        key, payload = (packet.source, packet.destination), packet.payload
-        if packet.sequence is not None:
-            expected = seen.get(key, packet.sequence)
-            known = (expected - packet.sequence) % 2**32
-            payload = payload[known:] if known < 2**31 else payload
-            if not payload:
-                continue
-            seen[key] = (packet.sequence + len(packet.payload)) % 2**32
-        flows.setdefault(key, []).append(payload)
+        flows.setdefault((packet.source, packet.destination), []).append(packet.payload)
     for payloads in flows.values():
         yield from _decode_stream(driver, new_codec(), payloads, 0.0, args.now or utc_now())
 
