@@ -47,16 +47,25 @@ _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 # In GBK the second octet of a character may look like a backslash: an undecoded octet takes its neighbour with it.
 _QUOTED_GBK = re.compile('"((?:[^"\\\\\udc80-\udcff]|[\udc80-\udcff].|\\\\.)*)"', re.DOTALL)
+_VIA = re.compile(
+    r"\s*SIP\s*/\s*[0-9.]+\s*/\s*[\w\-.!%*+`'~]+\s+[^\s;,]+(?:\s*:\s*\d+)?"
+    r"(?:\s*;\s*[\w\-.!%*+`'~]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]+))?)*\s*",
+    re.IGNORECASE | re.DOTALL,
+)
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 class MalformedMessage(Exception):
-    """The bytes are no SIP message. `reason` is a lower_snake word; the text never repeats the message."""
+    """The bytes are no SIP message. `reason` is a lower_snake word; the text never repeats the message.
 
-    def __init__(self, reason: str) -> None:
+    message: what could be read all the same when only its required headers are at fault, so that a user agent can answer 400 or 501.
+    """
+
+    def __init__(self, reason: str, message: "Message | None" = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.message = message
 
 
 class Uri:
@@ -93,19 +102,19 @@ class Uri:
 
 
 class NameAddr:
-    """`"Display" <uri>;params` or `uri;params`. `flawed`: quotes or brackets did not close; what could be read was."""
+    """`"Display" <uri>;params` or `uri;params`. `flawed`: what is wrong with it, as `check_strictly` names it; what could be read was."""
 
     __slots__ = ("_display", "_parsed", "flawed", "params", "uri")
 
     def __init__(self, value: str) -> None:
-        self.flawed = False
+        self.flawed = ""
         self._display = ""
         self._parsed: Uri | None = None
         rest = value.strip()
         if rest.startswith('"'):
             found = _quoted(rest)
             if found is None:
-                self.flawed = True
+                self.flawed = "unbalanced_quotes"
                 rest = rest[rest.rfind("<") :] if "<" in rest else rest[1:]
             else:
                 self._display = found.group(1)
@@ -114,7 +123,7 @@ class NameAddr:
         if opening >= 0:
             closing = rest.find(">", opening)
             if closing < 0:
-                self.flawed = True
+                self.flawed = "unbalanced_quotes"
                 closing = len(rest)
             if not self._display:
                 self._display = rest[:opening].strip()
@@ -124,6 +133,8 @@ class NameAddr:
             uri, _, params = rest.partition(";")
             self.uri = uri.strip()
             self.params = parse_params(params)
+            if "?" in self.uri.rpartition("@")[2]:  # headers of a URI need brackets, too
+                self.flawed = "bad_uri"
 
     @property
     def parsed(self) -> Uri:
@@ -262,32 +273,44 @@ def parse_message(data: bytes) -> Message:
             headers[key] = [value.strip()]
         else:
             held.append(value.strip())
-    _require(message)
     message.body = body
     message.truncated = cut
     _cut_body(message)
+    _require(message)
     return message
 
 
 def check_strictly(message: Message) -> None:
     """Refuse what a user agent answers with 400 (sip-ua.md, section 1) but a watcher can live with.
 
-    Errors: MalformedMessage with bad_header, bad_content_length, short_body, body_too_long, bad_max_forwards, unbalanced_quotes, bad_uri.
+    Errors: MalformedMessage with bad_start_line, bad_header, bad_content_length, short_body, body_too_long, bad_max_forwards, bad_via,
+    unbalanced_quotes, bad_uri.
     """
+    fault = _strict_fault(message)
+    if fault:
+        raise MalformedMessage(fault, message)
+
+
+def _strict_fault(message: Message) -> str:
     if message.flawed:
-        raise MalformedMessage(message.flawed)
+        return message.flawed
     if message.truncated:
-        raise MalformedMessage("short_body")
+        return "short_body"
     if len(message.body) > MAX_BODY:
-        raise MalformedMessage("body_too_long")
+        return "body_too_long"
     hops = message.header("max-forwards")
     if hops and not (_is_number(hops, 16) and int(hops) <= 255):
-        raise MalformedMessage("bad_max_forwards")
-    for name in ("from", "to", "contact", "route", "record-route"):
-        if any(address.flawed for address in message.name_addrs(name)):
-            raise MalformedMessage("unbalanced_quotes")
+        return "bad_max_forwards"
+    if not all(_VIA.fullmatch(via) for value in message.headers["via"] for via in _split(value, ",")):
+        return "bad_via"
     if message.is_request and (message.uri.startswith("<") or message.uri.endswith(">")):
-        raise MalformedMessage("bad_uri")
+        return "bad_uri"
+    # RFC 3261, 19.1.1: a Request-URI has no headers; `?` in the user part is a character like others
+    if message.is_request and message.uri[:4].lower() in ("sip:", "sips") and "?" in message.uri.rpartition("@")[2]:
+        return "bad_uri"
+    flaws = [message.from_.flawed, message.to.flawed]
+    flaws += [address.flawed for name in ("contact", "route", "record-route") for address in message.name_addrs(name)]
+    return next(filter(None, flaws), "")
 
 
 def parse_params(text: str) -> dict[str, str]:
@@ -351,13 +374,20 @@ def _start_line(line: str) -> Message:
             raise MalformedMessage("bad_status_code")
         return Message("", "", int(parts[1]), parts[2] if len(parts) == 3 else "", {}, b"")
     parts = line.split(" ")
-    if parts[-1][:4].upper() != "SIP/":
-        raise MalformedMessage("not_sip" if len(parts) < 3 or "SIP/" not in line.upper() else "bad_start_line")
-    if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not parts[1]:
+    is_sound = len(parts) == 3 and bool(parts[1])
+    if not is_sound:  # RFC 4475, 3.1.2.8 to 10: blanks too many may be passed over, where they leave no doubt
+        words = line.split()
+        parts = [words[0], "".join(words[1:-1]), words[-1]] if len(words) > 2 else words
+    if not parts or parts[-1][:4].upper() != "SIP/":
+        raise MalformedMessage("bad_start_line" if " SIP/" in line.upper() else "not_sip")
+    if len(parts) != 3 or not _METHOD.fullmatch(parts[0]):
         raise MalformedMessage("bad_start_line")
     if parts[2].upper() != "SIP/2.0":
         raise MalformedMessage("bad_version")
-    return Message(parts[0], parts[1], 0, "", {}, b"")
+    message = Message(parts[0], parts[1], 0, "", {}, b"")
+    if not is_sound:
+        message.flawed = "bad_start_line"
+    return message
 
 
 def _canonical_name(name: str) -> str:
@@ -370,18 +400,18 @@ def _require(message: Message) -> None:
     for name, reason in _REQUIRED:
         held = headers.get(name)
         if held is None or not held[0]:
-            raise MalformedMessage(reason)
+            raise MalformedMessage(reason, message)
     for name in _SINGLE:
         held = headers.get(name)
         if held is not None and len(held) > 1 and any(value != held[0] for value in held):
-            raise MalformedMessage("repeated_header")
+            raise MalformedMessage("repeated_header", message)
     number = headers["cseq"][0].split()
     if len(number) != 2 or not _is_number(number[0], 16) or int(number[0]) >= MAX_CSEQ:
-        raise MalformedMessage("bad_cseq")
+        raise MalformedMessage("bad_cseq", message)
     message.cseq = int(number[0])
     message.cseq_method = number[1]
     if message.code == 0 and number[1] != message.method:
-        raise MalformedMessage("cseq_method_mismatch")
+        raise MalformedMessage("cseq_method_mismatch", message)
 
 
 _REQUIRED = (

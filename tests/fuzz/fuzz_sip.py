@@ -5,7 +5,6 @@ Anything but a signal or a named rejection ends the run with the input that did 
 
 import sys
 import tempfile
-import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import atheris
 with atheris.instrument_imports(include=["drivers.sip"]):
     from drivers.sip.hep import HepCodec, HepOptions
     from drivers.sip.message import MalformedMessage, check_strictly, parse_message
+    from drivers.sip.multipart import body_parts
 
 from drivers.contract import Rejected
 
 AT = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
-VECTORS = Path(__file__).parent.parent / "vectors" / "sip" / "rfc4475.toml"
+VECTORS = Path(__file__).parent.parent / "vectors" / "sip" / "rfc4475"
 OPTIONS = HepOptions(hotlines=("12349",), trusted=("192.0.2.0/24",), max_calls=100, max_calls_per_source=90)
 HEAD = bytes.fromhex("0000000300 0ac0000214 00000004000ac000020a 0000000b000701".replace(" ", ""))  # from 192.0.2.20 to 192.0.2.10, SIP
 
@@ -47,6 +47,7 @@ def one_input(data: bytes) -> None:
         for name in message.headers:
             for address in message.name_addrs(name):
                 _ = address.display, address.user
+        body_parts(message)
         check_strictly(message)
     except MalformedMessage:
         pass
@@ -60,8 +61,8 @@ def main() -> None:
     arguments = list(sys.argv)
     with tempfile.TemporaryDirectory() as seeds:
         if not any(Path(argument).is_dir() for argument in arguments[1:]):
-            for row in tomllib.loads(VECTORS.read_text("utf-8"))["message"]:
-                (Path(seeds) / row["id"]).write_bytes(row["text"].replace("\n", "\r\n").encode())
+            for wire in VECTORS.glob("*.dat"):
+                (Path(seeds) / wire.name).write_bytes(wire.read_bytes())
             arguments.append(seeds)
         atheris.Setup(arguments, one_input)
         atheris.Fuzz()
