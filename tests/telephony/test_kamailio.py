@@ -1,0 +1,242 @@
+"""Real calls: SIPp calls the hotline through a Kamailio that mirrors them to the gateway's hep line. What was told is what SIPp logged."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from tests.telephony.peers import Kamailio, Listening, Sipp, caller, calls_of, heard_all, listening
+
+# Kamailio stamps when it duplicates, SIPp when it has read or written: on an idle machine 1 ms apart. A loaded one may lend its cores
+# to somebody else in between; what is waited for in these calls lasts longer than this, so that kinds cannot pass for one another.
+TOLERANCE_S = 0.3
+
+
+@dataclass(slots=True)
+class Telephony:
+    """A proxy between callers and telephones, and the line that hears it. `run` places calls and compares."""
+
+    folder: Path
+    ear: Listening
+    proxy: Kamailio
+    phones: list[Sipp]
+    tcp: bool = False
+
+    async def run(self, scenario: str, count: int = 1, *, d_ms: int = 0, callers: int | None = None) -> Sipp:
+        """Place the calls, end the proxy, and see that each call was told once, as its caller saw it."""
+        sipp = Sipp(self.folder, scenario, host=self.proxy.host, tcp=self.tcp, d_ms=d_ms)
+        await sipp.calls(self.proxy.address, count, callers=callers)
+        await self.settled(sipp)
+        self.compare(sipp)
+        return sipp
+
+    async def settled(self, *sipps: Sipp) -> None:
+        """Wait for what SIPp saw; then end the proxy and read what else it sent, so that nothing told twice or too much escapes."""
+        with contextlib.suppress(AssertionError):  # who compares tells better what is missing
+            await wait_until(lambda: self.ear.kinds() == as_seen(*sipps), timeout_s=5)
+        self.proxy.stop()
+        await heard_all(self.ear, self.proxy.host)
+
+    def compare(self, *sipps: Sipp) -> None:
+        assert self.ear.rejected == []
+        assert self.ear.kinds() == as_seen(*sipps)
+        seen = {call_id: told for sipp in sipps for call_id, told in calls_of(sipp.logged()).items()}
+        for event in self.ear.events:
+            kind, call_id = event.kind.value.removeprefix("call_"), str(event.detail["call_id"])
+            late = event.occurred_at.timestamp() - seen[call_id][kind]
+            assert abs(late) < TOLERANCE_S, f"{kind} of {call_id} is told {late:+.3f} s from when the caller saw it"
+
+
+def as_seen(*sipps: Sipp) -> dict[str, list[str]]:
+    """Call-ID → what became of the call, in order, by the callers' own logs."""
+    calls = {call_id: told for sipp in sipps for call_id, told in calls_of(sipp.logged()).items()}
+    return {call_id: sorted(told, key=told.__getitem__) for call_id, told in calls.items()}
+
+
+@contextlib.asynccontextmanager
+async def telephony(
+    folder: Path,
+    *phones: str,
+    ring_ms: Sequence[int] = (400, 400),
+    host: str = "127.0.0.1",
+    tcp: bool = False,
+    proxy_rings_ms: int = 30_000,
+    flags: Sequence[str] = (),
+    hep_version: int = 3,
+    hep_key: str = "",
+    **options: object,
+) -> AsyncIterator[Telephony]:
+    """Telephones of these scenarios behind a proxy, heard by a line with these options. They ring so long."""
+    interface = host.replace(":", "\\:")
+    async with contextlib.AsyncExitStack() as stack:
+        ear = await stack.enter_async_context(listening(f"udp:0:interface={interface}", **options))
+        ringing = [Sipp(folder, phone, host=host, tcp=tcp, d_ms=d_ms) for phone, d_ms in zip(phones, ring_ms, strict=False)]
+        for phone in ringing:
+            await stack.enter_async_context(phone)
+        uris = [phone.uri(str(8001 + number)) for number, phone in enumerate(ringing)]
+        gateway = f"sip:{f'[{host}]' if ':' in host else host}:{ear.port}"
+        proxy = Kamailio(folder, gateway, *uris, host=host, ring_ms=proxy_rings_ms, flags=flags, hep_version=hep_version, hep_key=hep_key)
+        await stack.enter_async_context(proxy)
+        yield Telephony(folder, ear, proxy, ringing, tcp)
+
+
+async def test_a_normal_call(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone") as place:
+        await place.run("caller", d_ms=500)
+        offered, ringing, answered, ended = place.ear.events
+        assert [event.device for event in place.ear.events] == [caller()] * 4
+        assert (offered.detail["called"], offered.detail["hotline"], offered.detail["identity_source"]) == ("12349", "12349", "from")
+        assert answered.detail["agent"] == "8001"  # whom the proxy asked, not the hotline number that the caller dialled
+        assert ended.detail["by"] == "caller"
+        assert {event.time_source for event in place.ear.events} == {"device"}
+        assert 0.3 < (answered.occurred_at - ringing.occurred_at).total_seconds() < 1.5
+        # every message is seen as received and as sent on; 100 is the proxy's own
+        assert place.ear.line.counts["datagrams"] == 13 + 1  # type: ignore[attr-defined]
+
+
+async def test_the_agent_hangs_up(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_hangs_up") as place:
+        await place.run("caller_waits")
+        assert place.ear.only("ended").detail["by"] == "agent"
+
+
+async def test_the_caller_gives_up(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_cancelled") as place:
+        await place.run("caller_cancels", d_ms=500)
+        assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "abandoned"]
+        assert place.ear.only("abandoned").detail["by"] == "caller"
+
+
+async def test_busy(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_busy") as place:
+        await place.run("caller_refused")
+        missed = place.ear.only("missed").detail
+        assert (missed["reason"], missed["code"]) == ("busy", 486)
+
+
+async def test_nobody_answers(tmp_path: Path) -> None:
+    """The proxy's own patience ends: 408 to the caller, CANCEL to the telephone, whose 487 means nothing to the caller."""
+    async with telephony(tmp_path, "phone_cancelled", proxy_rings_ms=1000) as place:
+        await place.run("caller_refused")
+        missed = place.ear.only("missed").detail
+        assert (missed["reason"], missed["code"]) == ("no_answer", 408)
+
+
+async def test_a_lost_bye_ends_the_call_by_its_guard(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", ring_ms=(0,)) as place:
+        sipp = await place.run("caller_loses_bye")
+        codec = place.ear.line.codec  # type: ignore[attr-defined]
+        assert codec.live_calls == 1
+        answered = place.ear.only("answered")
+        guard = codec.deadline()
+        assert guard is not None
+        assert codec.handle_deadline(guard + 3 * 3600, answered.received_at) == []  # the guard of an answered call is four hours
+        [ended] = codec.handle_deadline(guard + 5 * 3600, answered.received_at)
+        assert (ended.kind.value, ended.detail["inferred"], ended.detail["reason"]) == ("call_ended", True, "no_bye_seen")
+        assert not [line for line in sipp.logged() if line.method == "BYE"]
+
+
+async def test_a_lost_bye_on_a_line_with_a_short_guard(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", ring_ms=(0,), talk_guard_s=0.5) as place:
+        sipp = Sipp(tmp_path, "caller_loses_bye")
+        await sipp.calls(place.proxy.address)
+        [call_id] = calls_of(sipp.logged())
+        await wait_until(lambda: "ended" in place.ear.kinds().get(call_id, ()), "the guard")
+        ended = place.ear.only("ended")
+        assert place.ear.kinds() == {call_id: ["offered", "ringing", "answered", "ended"]}
+        assert 0.5 <= (ended.occurred_at - place.ear.only("answered").occurred_at).total_seconds() < 0.5 + TOLERANCE_S
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+async def test_two_telephones_ring_and_one_is_taken(tmp_path: Path, winner: int) -> None:
+    phones = ["phone_cancelled", "phone_cancelled"]
+    phones[winner] = "phone"
+    async with telephony(tmp_path, *phones) as place:
+        await place.run("caller", d_ms=500)
+        assert place.ear.only("answered").detail["agent"] == f"800{winner + 1}"
+        loser = place.phones[1 - winner].logged()
+        assert [line.code for line in loser if line.method == "INVITE"] == [0, 180, 487]
+
+
+async def test_a_password_is_asked_for_first(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", flags=["WITH_AUTH"]) as place:
+        sipp = await place.run("caller_with_password", d_ms=500)
+        assert [line.code for line in sipp.logged() if line.code >= 400] == [407]
+        assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
+        offered = place.ear.only("offered").occurred_at.timestamp()
+        assert abs(offered - sipp.logged()[0].at) < TOLERANCE_S  # the first INVITE is when the caller called
+
+
+async def test_a_caller_without_the_password_is_missed_in_the_end(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", flags=["WITH_AUTH"]) as place:
+        await place.run("caller_without_password")
+        codec = place.ear.line.codec  # type: ignore[attr-defined]
+        [missed] = codec.handle_deadline(codec.deadline() + 180, place.ear.events[0].received_at)
+        assert (missed.kind.value, missed.detail["reason"], missed.detail["code"]) == ("call_missed", "auth", 407)
+
+
+async def test_a_changed_session_is_no_new_call(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_reinvited") as place:
+        sipp = await place.run("caller_reinvites", d_ms=300)
+        assert len({line.cseq for line in sipp.logged() if line.method == "INVITE" and line.sent}) == 2
+        assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
+
+
+async def test_an_invite_sent_again_is_one_call(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_slow", flags=["WITHOUT_100"]) as place:
+        sipp = await place.run("caller", d_ms=300)
+        assert len([line for line in sipp.logged() if line.method == "INVITE" and line.sent]) == 3
+        assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
+
+
+@pytest.mark.parametrize("callers", [3, 1], ids=["three callers", "one caller three times"])
+async def test_three_calls_at_once(tmp_path: Path, callers: int) -> None:
+    async with telephony(tmp_path, "phone") as place:
+        await place.run("caller", 3, d_ms=700, callers=callers)
+        assert len(place.ear.kinds()) == 3
+        assert sorted(str(event.device) for event in place.ear.events) == sorted(4 * [caller(number % callers) for number in range(3)])
+        kinds = [event.kind.value for event in place.ear.events]
+        assert kinds.index("call_ended") > 2 + kinds.index("call_answered")  # they did overlap
+
+
+async def test_a_text_message_is_no_call(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_writes") as place:
+        await place.run("caller_writes")
+        assert place.ear.events == []
+        assert place.ear.line.counts["datagrams"] == 4 + 1  # type: ignore[attr-defined]  # it was mirrored, all the same
+
+
+async def test_over_tcp(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", tcp=True) as place:
+        await place.run("caller", d_ms=500)
+        assert place.ear.only("answered").detail["agent"] == "8001"
+
+
+async def test_over_ipv6(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", host="::1") as place:
+        await place.run("caller", d_ms=500)
+        assert place.ear.only("answered").detail["agent"] == "8001"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_the_older_versions(tmp_path: Path, version: int) -> None:
+    """hep_version left out is 1: without a time of its own, so the time is when we received it."""
+    async with telephony(tmp_path, "phone", hep_version=version) as place:
+        await place.run("caller", d_ms=500)
+        assert {event.time_source for event in place.ear.events} == {"received" if version == 1 else "device"}
+
+
+async def test_a_key(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", hep_key="s3cret", auth_key="s3cret") as place:
+        await place.run("caller", d_ms=500)
+
+
+async def test_a_wrong_key(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", hep_key="guessed", auth_key="s3cret") as place:
+        await Sipp(tmp_path, "caller").calls(place.proxy.address)
+        await wait_until(lambda: len(place.ear.rejected) == 13, "every copy was refused")
+        assert place.ear.events == []
+        assert {item.reason for item in place.ear.rejected} == {"wrong_key"}
