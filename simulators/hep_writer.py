@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass
 
 UDP = 17
+TCP = 6
 SIP_PAYLOAD = 1
 
 
@@ -23,7 +24,14 @@ def chunk(kind: int, payload: bytes) -> bytes:
 
 
 def packet(
-    message: bytes, source: tuple[str, int], destination: tuple[str, int], at: float, *, agent: Agent = Agent(), correlation: str = ""
+    message: bytes,
+    source: tuple[str, int],
+    destination: tuple[str, int],
+    at: float,
+    *,
+    agent: Agent = Agent(),
+    correlation: str = "",
+    protocol: int = UDP,
 ) -> bytes:
     """One HEPv3 packet around one SIP message. Chunks in the order Asterisk sends them; `at` in seconds since 1970."""
     seconds = int(at)
@@ -31,7 +39,7 @@ def packet(
     family = socket.AF_INET6 if six else socket.AF_INET
     chunks = [
         chunk(0x0001, bytes([10 if six else 2])),
-        chunk(0x0002, bytes([UDP])),
+        chunk(0x0002, bytes([protocol])),
         chunk(0x0007, struct.pack("!H", source[1])),
         chunk(0x0008, struct.pack("!H", destination[1])),
         chunk(0x0009, struct.pack("!I", seconds)),

@@ -1,4 +1,4 @@
-"""SIP messages as text (RFC 3261), written by hand for the simulated PBX; callers in the forms Chinese trunks really send."""
+"""SIP messages as text (RFC 3261), written by hand for the simulated exchange; callers in the forms Chinese trunks really send."""
 
 import random
 from dataclasses import dataclass, field
@@ -11,11 +11,19 @@ REASONS = {
     100: "Trying",
     180: "Ringing",
     200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     408: "Request Timeout",
     480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
     486: "Busy Here",
     487: "Request Terminated",
+    500: "Server Internal Error",
+    503: "Service Unavailable",
     603: "Decline",
 }
 
@@ -64,8 +72,8 @@ class Dialog:
         self.to_tag = self.to_tag or f"{self.random.getrandbits(40):010x}"
         self.branch = self.branch or f"z9hG4bK{self.random.getrandbits(48):012x}"
 
-    def request(self, method: str, *, sdp: bool = False, tagged: bool = False, by_called: bool = False) -> bytes:
-        """One request. `tagged`: inside the dialog; `by_called`: the called side sends it (From and To change places)."""
+    def request(self, method: str, *, sdp: bool = False, tagged: bool = False, by_called: bool = False, headers: tuple[str, ...] = ()) -> bytes:
+        """One request. `tagged`: inside the dialog; `by_called`: the called side sends it (From and To change places); `headers`: whole lines."""
         sender, receiver = (self.target, self.source) if by_called else (self.source, self.target)
         near = self._from_header() if not by_called else self._to_header(tagged=True)
         far = self._to_header(tagged=tagged) if not by_called else self._from_header()
@@ -88,12 +96,18 @@ class Dialog:
             f"CSeq: {number} {method}".encode(),
             f"Contact: <sip:{self.caller if not by_called else self.called}@{sender[0]}:{sender[1]}>".encode(),
         ]
+        lines += [line.encode() for line in headers]
         if self.asserted and method == "INVITE":
             lines.append(f"P-Asserted-Identity: <sip:{self.asserted}@{sender[0]}>".encode())
         if method == "INVITE":
             lines += [line.encode() for line in self.extra]
             lines += [b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS", b"User-Agent: Hotline PBX (simulated)"]
         return self._finish(lines, sender[0] if sdp else None)
+
+    def next_request(self) -> None:
+        """The next request inside the dialog is a new transaction: next CSeq, new branch."""
+        self.sequence += 1
+        self.branch = f"z9hG4bK{self.random.getrandbits(48):012x}"
 
     def response(self, code: int, method: str = "INVITE", *, sdp: bool = False, by_caller: bool = False) -> bytes:
         """One answer to the request `method` of this dialog; `by_caller` when the caller answers (a BYE of the called side)."""
@@ -104,7 +118,7 @@ class Dialog:
         near = self._from_header() if not by_caller else self._to_header(tagged=True)
         far = self._to_header(tagged=code > 100) if not by_caller else self._from_header()
         lines = [
-            f"SIP/2.0 {code} {REASONS[code]}".encode(),
+            f"SIP/2.0 {code} {REASONS.get(code, 'Status')}".encode(),
             f"Via: SIP/2.0/UDP {asker[0]}:{asker[1]};branch={self.branch};rport={asker[1]}".encode(),
             b"From: " + near,
             b"To: " + far,
