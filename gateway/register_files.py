@@ -5,7 +5,7 @@ The columns are described in config/districts/README.md. Faults refuse the folde
 
 import gc
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -125,7 +125,7 @@ class _Reading:
         responders = self._responders(phone, {area.id for _, area in areas})
         contacts = self._contacts(phone)
         persons = self._persons(phone, contacts, {area.id for _, area in areas})
-        devices = self._devices({person.id: person for _, person in persons}, {area.id for _, area in areas})
+        devices = self._devices(phone, {person.id: person for _, person in persons}, {area.id for _, area in areas})
 
         problems = reader.problems + [problem for file in self.faults for problem in file.problems]
         if problems:
@@ -304,7 +304,7 @@ class _Reading:
         self._warn("damaged_names", faults, (one.id for one in everyone if cells.is_name_damaged(one.name)))
         return persons
 
-    def _devices(self, persons: Mapping[str, Person], areas: Collection[str]) -> list[Device]:
+    def _devices(self, phone: Callable[[str], str], persons: Mapping[str, Person], areas: Collection[str]) -> list[Device]:
         ident = self._share(cells.identifier)
         faults, rows = self._rows(
             "devices.csv",
@@ -317,6 +317,7 @@ class _Reading:
                 "place": Column(self._share(cells.plain)),
                 **_POSITION,
                 "model": Column(self._share(cells.plain)),
+                "phone": Column(phone),
             },
         )
         homes = {person.home for person in persons.values() if person.home is not None}

@@ -5,13 +5,15 @@ from typing import Any
 
 import msgspec
 
-from gateway.core import orders
+from gateway.core import hand_over, orders
+from gateway.core.calls import called_back
 from gateway.core.escalation import rearm
 from gateway.core.incident import COMING, OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
+from gateway.core.joining import is_mergeable, merge
 from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Draft
 from gateway.errors import Refused
-from gateway.event import Kind, Position
+from gateway.event import KINDS, Group, Kind, Position
 
 NOTE_LIMIT = 2000  # characters; a screen of text, far above what is typed during a call
 RELEASE_WITHIN = timedelta(seconds=30)  # Z takes an acknowledgement back (console design, 4)
@@ -31,7 +33,7 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
     """Do it in the draft and give the incident after it.
 
     acknowledge, release, assign{to}, note{text}, step{step}, dispatch{responder?}, withdraw{delivery}, escalate{reason?},
-    identify{person}, resolve{outcome, note?}, call_back{satisfaction?, note?, complaint?}, complain{note}.
+    identify{person}, merge{into}, hand_over{to, note?}, resolve{outcome, note?}, call_back{satisfaction?, note?, complaint?}, complain{note}.
     """
     incident = draft.incidents.get(command.incident)
     if incident is None:
@@ -44,8 +46,8 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
         return incident
     if identity is not None:
         draft.known[identity] = None
-    if command.action is not Action.DISPATCH:  # an order writes its own record, with the decision
-        draft.record(Kind(command.action.value), now, done, command.actor, identity, **command.facts)
+    if command.action not in (Action.DISPATCH, Action.MERGE):  # they write their own records: the decision, both ends
+        draft.record(Kind(command.action.value), now, done, command.actor, identity, **command.facts, **_more(command.action, incident, done))
     if command.action is not Action.RELEASE:
         untouched = {name: at for name, at in done.deadlines.items() if not name.startswith("idle")}
         flags = with_flags(done.flags, drop=(Flag.STALLED,))
@@ -53,6 +55,15 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
     done = rearm(draft, done, now)
     draft.put(done)
     return done
+
+
+def _more(action: Action, before: Incident, after: Incident) -> dict[str, object]:
+    """What the journal needs beyond the facts of the command: whose it was before, and under which ids it leaves."""
+    if action is Action.IDENTIFY and before.person is not None:
+        return {"previous": before.person}
+    if action is Action.HAND_OVER and after.handed is not None and after.handed.state == "pending":
+        return {"tracking": after.tracking, "delivery": after.handed.delivery}
+    return {}
 
 
 def _identity(command: Command) -> str | None:
@@ -137,21 +148,50 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
     person = draft.register.persons.get(_required(command, "person"))
     if person is None:
         raise Refused("unknown_person", 404)
+    if person.id == incident.person:
+        return incident
     changes: dict[str, Any] = {"person": person.id, "candidates": (), "area": person.area or incident.area}
-    if person.lat is not None and person.lon is not None and (incident.position is None or incident.position.source == "area"):
-        changes["position"] = Position(lat=person.lat, lon=person.lon, source="home")
+    if incident.position is None or incident.position.source in ("area", "home"):  # the home of whoever it was taken for
+        middle = draft.register.area_position(changes["area"])
+        if person.lat is not None and person.lon is not None:
+            changes["position"] = Position(lat=person.lat, lon=person.lon, source="home")
+        elif middle is not None:
+            changes["position"] = Position(lat=middle[0], lon=middle[1], source="area")
     key = f"person:{person.id}"
     other = draft.incident_of_key(key)
-    if other is not None and other.state not in (State.RESOLVED, State.CLOSED):
-        return apply(incident, Action.IDENTIFY, now, **changes)
-    return apply(incident, Action.IDENTIFY, now, key=key, **changes)
+    if other is None or other.id == incident.id or other.state in (State.RESOLVED, State.CLOSED):
+        return apply(incident, Action.IDENTIFY, now, key=key, **changes)
+    identified = apply(incident, Action.IDENTIFY, now, **changes)
+    if _is_call(incident) and is_mergeable(incident):  # one situation, one incident: the call goes up in what is known of the person
+        return merge(draft, identified, other, now, command.actor)
+    if _is_call(other) and is_mergeable(other) and is_mergeable(incident) and not _is_call(incident):
+        draft.put(identified)
+        merge(draft, other, identified, now, command.actor)
+        return msgspec.structs.replace(draft.incidents.get(incident.id) or identified, key=key)
+    return identified
+
+
+def _is_call(incident: Incident) -> bool:
+    return KINDS[incident.kind].group is Group.TELEPHONE
+
+
+def _merge(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    into = draft.incidents.get(_required(command, "into"))
+    if into is None:
+        raise Refused("unknown_incident", 404)
+    return merge(draft, incident, into, now, command.actor, _identity(command))
+
+
+def _hand_over(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    return hand_over.start(draft, incident, _required(command, "to"), str(command.facts.get("note") or ""), command.actor, now)
 
 
 def _resolve(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
     outcome = _word(command, "outcome", Outcome)
     incident = apply(incident, Action.RESOLVE, now, outcome=outcome, resolved_at=now, owner=command.actor)
     incident = orders.withdraw_open(incident, now, reason="resolved")
-    return msgspec.structs.replace(incident, flags=with_flags(incident.flags, drop=(Flag.CALL_DUE, Flag.STALLED)))
+    flags = with_flags(incident.flags, drop=(Flag.CALL_DUE, Flag.STALLED))
+    return msgspec.structs.replace(incident, flags=flags, attempts=0, first_attempt_at=None)
 
 
 def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -159,8 +199,7 @@ def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime
     if satisfaction is not None and not (isinstance(satisfaction, int) and 1 <= satisfaction <= 5):
         raise Refused("bad_satisfaction", 400, allowed="1..5")
     if incident.state is not State.RESOLVED:  # a lost call is called back: the task is done, the incident goes on
-        deadlines = {name: at for name, at in incident.deadlines.items() if name != "call"}
-        return apply(incident, Action.CALL_BACK, now, flags=with_flags(incident.flags, drop=(Flag.CALL_DUE,)), deadlines=deadlines)
+        return called_back(apply(incident, Action.CALL_BACK, now))
     if command.facts.get("complaint"):
         return _complain(draft, incident, command, now)
     incident = orders.withdraw_open(incident, now, reason="closed")
@@ -199,6 +238,8 @@ _DO = {
     Action.WITHDRAW: _withdraw,
     Action.ESCALATE: _escalate,
     Action.IDENTIFY: _identify,
+    Action.MERGE: _merge,
+    Action.HAND_OVER: _hand_over,
     Action.RESOLVE: _resolve,
     Action.CALL_BACK: _call_back,
     Action.COMPLAIN: _complain,

@@ -1,12 +1,24 @@
 """Which incident an event belongs to, and where its person is: joining keys and positions, best first."""
 
+import re
 from datetime import datetime, timedelta
 
 import msgspec
 
+from gateway.core.incident import Flag, Hint, Incident, State
 from gateway.core.register import Device, Person
 from gateway.core.state import Draft
 from gateway.event import KINDS, Event, Group, Position
+
+# What exchanges write in place of a number that they do not know or may not tell (sip-call-state, section 5).
+NOBODY = frozenset(("anonymous", "unavailable", "unknown", "restricted", "private", "withheld", "asterisk", "s"))
+# Of so many people under one number a cry of one explains the call: a couple with their parents. A home's switchboard has more.
+HOUSEHOLD = 4
+HINTS = 8  # names that fit on the card
+MAX_VOICE = 64  # characters of a SIP user or number
+SCHEME = re.compile(r"^(?:sips?|tel):", re.IGNORECASE)
+SEPARATORS = str.maketrans("", "", "-.() ")
+DIALLED = re.compile(r"(?:\+86|0086)?(1[3-9]\d{9})|(?:0|\+86|0086)((?:10|2\d|[3-9]\d\d)[2-8]\d{6,7})")
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -25,7 +37,7 @@ def subject_of(draft: Draft, event: Event) -> Subject:
     if group is Group.LINE:
         return Subject(f"line:{event.line}")
     if group is Group.TELEPHONE:
-        return _caller(draft, event)
+        return caller_of(draft, event)
     device = draft.register.device(event.line, event.device)
     person = draft.register.persons.get(device.person) if device and device.person else None
     area = person.area if person and person.area else device.area if device else None
@@ -38,14 +50,102 @@ def subject_of(draft: Draft, event: Event) -> Subject:
     return Subject(f"device:{event.line}:{event.device}", None, (), device, area)
 
 
-def _caller(draft: Draft, event: Event) -> Subject:
-    number = event.detail.get("caller_e164")
-    persons = draft.register.persons_with_phone(number if isinstance(number, str) else None)
+def caller_of(draft: Draft, event: Event) -> Subject:
+    """Whoever has this number, or the device that calls from it: one person, a home, several candidates, or an unknown caller."""
+    names = caller_names(draft, event)
+    persons = {person.id: person for name in names for person in draft.register.persons_with_phone(name)}
+    devices = [device for name in names for device in draft.register.devices_with_phone(name)]
+    persons |= {one.person: draft.register.persons[one.person] for one in devices if one.person in draft.register.persons}
     if len(persons) == 1:
-        return Subject(f"person:{persons[0].id}", persons[0], (), None, persons[0].area)
-    caller = number or event.detail.get("caller")
-    key = f"caller:{caller}" if caller else f"call:{event.line}:{event.detail.get('call')}"
-    return Subject(key, None, tuple(person.id for person in persons), None, persons[0].area if persons else None)
+        (person,) = persons.values()
+        return Subject(f"person:{person.id}", person, (), None, person.area)
+    if not persons and len({device.home for device in devices}) == 1 and devices[0].home:
+        return Subject(f"home:{devices[0].home}", None, (), devices[0], devices[0].area)
+    key = f"caller:{names[0]}" if names else f"call:{event.line}:{event.detail.get('call')}"
+    candidates = tuple(sorted(persons))
+    return Subject(key, None, candidates, None, persons[candidates[0]].area if candidates else None)
+
+
+def caller_names(draft: Draft, event: Event) -> tuple[str, ...]:
+    """Under what the caller may be known: E.164 first, then as the exchange has it. Nothing for the anonymous, nor for a call that another
+    hotline passes on under its own number: those are many people."""
+    e164, raw = event.detail.get("caller_e164"), event.detail.get("caller")
+    names = [name for name in (e164, raw) if isinstance(name, str) and name and name.strip("<>").lower() not in NOBODY]
+    return () if not set(draft.call_rules.hotlines).isdisjoint(names) else tuple(dict.fromkeys(names))
+
+
+def voices_of(subject: Subject, event: Event) -> tuple[str, ...]:
+    """From which numbers and SIP users the device of this alarm will call: its registered number, and what the alarm itself says."""
+    said = [event.detail.get(name) for name in ("voice", "crd", "cid")] if event.detail.get("voice") or event.detail.get("crd") else []
+    names = [subject.device.phone] if subject.device is not None and subject.device.phone else []
+    for text in [*said, event.device if said else None]:
+        if isinstance(text, str) and text:
+            names += forms_of(text)
+    return tuple(dict.fromkeys(names))
+
+
+def forms_of(text: str) -> list[str]:
+    """The user part of an address, and its E.164 form where it is plainly a Chinese subscriber's number as dialled."""
+    user = SCHEME.sub("", text.strip()).partition("@")[0].partition(";")[0].translate(SEPARATORS)[:MAX_VOICE]
+    if not user or user.lower() in NOBODY:
+        return []
+    found = DIALLED.fullmatch(user)
+    return [f"+86{found[1] or found[2]}", user] if found else [user]
+
+
+def joinable(draft: Draft, subject: Subject, event: Event) -> Incident | None:
+    """The open incident of this subject; a resolved one only for ten minutes after its last event."""
+    incident = draft.incident_of_key(subject.key)
+    if incident is None or not incident.is_open:
+        return None
+    if incident.state is State.RESOLVED and event.received_at - incident.last_event_at > timedelta(seconds=draft.policy.join_after_resolved_s):
+        return None
+    return incident
+
+
+def incident_of_call(draft: Draft, subject: Subject, event: Event) -> Incident | None:
+    """The open incident that a call belongs to: of the caller; else one that this number called about; else of the one among several whose
+    device has just cried."""
+    incident = joinable(draft, subject, event)
+    if incident is None:
+        incident = _newly(draft, draft.incident_of_alias(*caller_names(draft, event)), event)
+    if incident is None and 0 < len(subject.candidates) <= HOUSEHOLD:
+        found = (_newly(draft, draft.incident_of_key(f"person:{person}"), event) for person in subject.candidates)
+        alarms = [one for one in found if one is not None and KINDS[one.kind].group in (Group.PERSON, Group.ENVIRONMENT)]
+        incident = alarms[0] if len(alarms) == 1 else None
+    return incident
+
+
+def call_about(draft: Draft, subject: Subject, event: Event) -> Incident | None:
+    """The call, not yet anybody's, that this alarm explains: from the device's own number, or from one that its person shares with others."""
+    names = voices_of(subject, event)
+    if subject.person is not None:
+        names = (*names, *subject.person.phones)
+    incident = _newly(draft, draft.incident_of_alias(*names), event)
+    if incident is None or incident.person is not None or KINDS[incident.kind].group is not Group.TELEPHONE:
+        return None
+    mine = subject.person is not None and subject.person.id in incident.candidates
+    return incident if not incident.candidates or (mine and len(incident.candidates) <= HOUSEHOLD) else None
+
+
+def _newly(draft: Draft, incident: Incident | None, event: Event) -> Incident | None:
+    """An incident in which something happened within `calls.join_s`, or that waits for a call back."""
+    if incident is None or not incident.is_open:
+        return None
+    is_new = abs(event.received_at - incident.last_event_at) <= timedelta(seconds=draft.call_rules.join_s)
+    return incident if is_new or Flag.CALL_DUE in incident.flags else None
+
+
+def hints_of(draft: Draft, subject: Subject, event: Event) -> tuple[Hint, ...]:
+    """Whom a caller that is nobody's, or several people's, may be calling about. Shown, never matched."""
+    if subject.person is not None:
+        return ()
+    register = draft.register
+    hints = [Hint("contact", person.id) for name in caller_names(draft, event) for person in register.persons_with_contact(name)]
+    redirecting = event.detail.get("redirecting")
+    for name in forms_of(redirecting) if isinstance(redirecting, str) else ():
+        hints += [Hint("redirecting", person.id) for person in register.persons_with_phone(name)]
+    return tuple(dict.fromkeys(hints))[:HINTS]
 
 
 def position_of(draft: Draft, subject: Subject, event: Event | None, now: datetime) -> Position | None:

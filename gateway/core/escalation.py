@@ -34,6 +34,8 @@ def _still_due(name: str, incident: Incident, legs: Mapping[str, LegState]) -> b
             return incident.state is State.RAISED
         case "call":
             return incident.is_open and incident.state is not State.RESOLVED
+        case "hand_over":
+            return incident.is_open and incident.handed is not None and incident.handed.state == "pending"
         case "idle" | "idle_escalate":
             return incident.state is State.ACKNOWLEDGED
         case "call_back":
@@ -64,6 +66,8 @@ def _passed(draft: Draft, incident: Incident, name: str, now: datetime) -> Incid
             incident = _escalate(draft, incident, now, "not_called_back")
             if not is_somebody_open(incident):
                 incident = order_nearest(draft, incident, now)
+        case "hand_over":
+            incident = _again(_escalate(draft, incident, now, "hand_over_not_taken"), name, now, policy.repeat_s)
         case "reply":
             incident = _no_reply(draft, incident, delivery, now)
         case "arrive":

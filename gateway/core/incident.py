@@ -63,6 +63,8 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     ESCALATE = "escalate"
     IDENTIFY = "identify"
+    HAND_OVER = "hand_over"
+    MERGE = "merge"  # into another one: this one is closed by it
 
 
 FIELD_ACTIONS = (Action.JOIN, Action.SECOND_CRY, Action.END)
@@ -82,6 +84,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
         acknowledge=State.ACKNOWLEDGED,
         assign=State.ACKNOWLEDGED,
         call_back=State.RAISED,
+        merge=State.CLOSED,
     ),
     State.ACKNOWLEDGED: _row(
         State.ACKNOWLEDGED,
@@ -92,6 +95,8 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
         assign=State.ACKNOWLEDGED,
         resolve=State.RESOLVED,
         call_back=State.ACKNOWLEDGED,
+        hand_over=State.ACKNOWLEDGED,
+        merge=State.CLOSED,
     ),
     State.RESOLVED: _row(
         State.RESOLVED,
@@ -195,6 +200,35 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class Hint(msgspec.Struct, frozen=True):
+    """Somebody whom a call may be about, and why: never a match, only shown.
+
+    why: redirecting (the call was forwarded from their line), contact (one of their contacts is calling), number (the caller's number
+    is theirs, while the incident is somebody else's).
+    """
+
+    why: str
+    person: str
+
+
+class HandOver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest handing over of an incident to another hotline. While `state` is pending the record still has to leave: the outbox.
+
+    delivery  id under which it is sent, always the same, however often
+    state     pending, accepted (they have it), failed (they will not take it: `reason`), received (they gave it to us)
+    theirs    the number it has there: their work order
+    """
+
+    delivery: str
+    hotline: str
+    state: str
+    at: datetime
+    by: str = ""
+    note: str = ""
+    theirs: str = ""
+    reason: str = ""
+
+
 class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One situation of one person that people must handle. Stored whole, one row.
 
@@ -202,7 +236,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidates several persons registered under the caller's number; empty once somebody is identified
     cries      presses and alarms that raised or re-raised it; entries counts everything joined
     mixed      alarms of several kinds or devices are in it, so that the end of one is not the end of all
-    deadlines  name → aware UTC: acknowledge, call, idle, call_back, reply:<delivery>, arrive:<delivery>
+    caller     the number of the newest call in it; presentation "restricted": the caller forbids that it be shown
+    voice      numbers and SIP users from which its devices, and callers whose call was merged into it, may call
+    attempts   calls lost since the task to call back began, at first_attempt_at
+    tracking   one id for the matter at every hotline that has had it; handed: the newest handing over
+    deadlines  name → aware UTC: acknowledge, call, idle, call_back, hand_over, reply:<delivery>, arrive:<delivery>
     """
 
     id: str
@@ -223,6 +261,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hotline: str | None = None
     call: str | None = None
     caller: str | None = None
+    presentation: str = "allowed"
+    voice: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    attempts: int = 0
+    first_attempt_at: datetime | None = None
     agent: str | None = None
     position: Position | None = None
     flags: tuple[Flag, ...] = ()
@@ -235,6 +278,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed_at: datetime | None = None
     outcome: Outcome | None = None
     satisfaction: int | None = None
+    tracking: str | None = None
+    handed: HandOver | None = None
+    merged_into: str | None = None
     steps: tuple[str, ...] = ()
     legs: tuple[Leg, ...] = ()
     deadlines: dict[str, datetime] = {}
@@ -242,6 +288,14 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_open(self) -> bool:
         return self.state is not State.CLOSED
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names than its key by which what comes later finds it: numbers that may call about it, its tracking id."""
+        if not (self.caller or self.voice or self.tracking):
+            return ()
+        names = [*self.voice, *([self.caller] if self.caller else []), *([f"tracking:{self.tracking}"] if self.tracking else [])]
+        return tuple(dict.fromkeys(names))
 
     @property
     def next_deadline(self) -> tuple[str, datetime] | None:

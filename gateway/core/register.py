@@ -106,7 +106,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One addressed thing that can call for help. `id` is the address as the protocol has it; `line` None = on any line."""
+    """One addressed thing that can call for help. `id` is the address as the protocol has it; `line` None = on any line.
+
+    phone: the number (E.164) it calls from when it opens a voice call; "" for none.
+    """
 
     id: str
     line: str | None = None
@@ -117,6 +120,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lat: float | None = None
     lon: float | None = None
     model: str = ""
+    phone: str = ""
 
 
 class Responder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -186,6 +190,15 @@ class Register:
         for person in self.persons.values():
             for phone in person.phones:
                 self._by_phone[phone] = (*self._by_phone.get(phone, ()), person.id)
+        self._by_contact: dict[str, tuple[str, ...]] = {}
+        for person in self.persons.values():
+            for contact in person.contacts:
+                if contact.phone:
+                    self._by_contact[contact.phone] = (*self._by_contact.get(contact.phone, ()), person.id)
+        self._calling: dict[str, tuple[Device, ...]] = {}
+        for device in self._devices.values():
+            if device.phone:
+                self._calling[device.phone] = (*self._calling.get(device.phone, ()), device)
         self.version = version or hashlib.sha256(repr(sorted(self.responders.items())).encode()).hexdigest()[:12]
 
     @property
@@ -203,6 +216,14 @@ class Register:
         if not e164:
             return ()
         return tuple(self.persons[person] for person in sorted(self._by_phone.get(e164, ())))
+
+    def persons_with_contact(self, e164: str) -> tuple[Person, ...]:
+        """Everybody for whom this number is a contact's, sorted by id."""
+        return tuple(self.persons[person] for person in sorted(set(self._by_contact.get(e164, ()))))
+
+    def devices_with_phone(self, e164: str) -> tuple[Device, ...]:
+        """The devices that call from this number."""
+        return self._calling.get(e164, ())
 
     def area_position(self, area: str | None) -> tuple[float, float] | None:
         """Latitude and longitude of the area or of the nearest area above it that has one."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from gateway.config import CallsConfig, Policy, PolicyConfig
+from gateway.config import CallsConfig, HotlineConfig, Policy, PolicyConfig
 from gateway.core.incident import OPEN_LEG, Incident, State
 from gateway.core.register import Register
 from gateway.core.routing import Router
@@ -115,11 +115,15 @@ class Overlay(Generic[V]):
 class WorkingSet:
     """Everything a decision needs, in memory. Only the pipeline changes it, only after a commit."""
 
-    def __init__(self, register: Register, policy: PolicyConfig | None = None, calls: CallsConfig | None = None) -> None:
+    def __init__(
+        self, register: Register, policy: PolicyConfig | None = None, calls: CallsConfig | None = None, hotlines: Iterable[HotlineConfig] = ()
+    ) -> None:
         self.policy = policy or PolicyConfig()
         self.call_rules = calls or CallsConfig()
+        self.hotlines = {hotline.number: hotline for hotline in hotlines}
         self.incidents: dict[str, Incident] = {}
         self.by_key: dict[str, tuple[str, ...]] = {}  # all open incidents of a key, nearly always one
+        self.by_alias: dict[str, tuple[str, ...]] = {}  # open incidents by the numbers that may call about them, and by tracking id
         self.by_delivery: dict[str, str] = {}
         self.calls: dict[str, Call] = {}
         self.load: dict[str, int] = {}
@@ -176,6 +180,7 @@ class Draft:
         self.call_rules = base.call_rules
         self.incidents: Overlay[Incident] = Overlay(base.incidents)
         self.by_key: Overlay[tuple[str, ...]] = Overlay(base.by_key)
+        self.by_alias: Overlay[tuple[str, ...]] = Overlay(base.by_alias)
         self.by_delivery: Overlay[str] = Overlay(base.by_delivery)
         self.calls: Overlay[Call] = Overlay(base.calls)
         self._load: Overlay[int] = Overlay(base.load)
@@ -211,24 +216,29 @@ class Draft:
 
     def incident_of_key(self, key: str) -> Incident | None:
         """The open incident that events of this key join: one that is worked on before one that awaits its call-back, then the newest."""
-        mine = [incident for name in self.by_key.get(key) or () if (incident := self.incidents.get(name)) is not None]
+        return max(self._named(self.by_key, key), key=_joined_last, default=None)
+
+    def incident_of_alias(self, *aliases: str | None) -> Incident | None:
+        """The open incident that is found under one of these other names; of several as above."""
+        mine = [incident for alias in aliases if alias for incident in self._named(self.by_alias, alias)]
         return max(mine, key=_joined_last, default=None)
+
+    def _named(self, index: Overlay[tuple[str, ...]], name: str) -> list[Incident]:
+        return [incident for one in index.get(name) or () if (incident := self.incidents.get(one)) is not None]
+
+    def hotline(self, number: str | None) -> HotlineConfig:
+        """What this hotline means beyond being ours; of one without a section, and of none, the defaults."""
+        known = self.base.hotlines.get(number or "")
+        return known if known is not None else HotlineConfig(number=number or "")
 
     def put(self, incident: Incident) -> None:
         """Write an incident, and keep the indexes over keys and legs true."""
         before = self.incidents.get(incident.id)
         self.incidents[incident.id] = incident
-        was_under = before.key if before is not None and before.is_open else None
-        is_under = incident.key if incident.is_open else None
-        if was_under != is_under:
-            if was_under is not None:
-                others = tuple(name for name in self.by_key.get(was_under) or () if name != incident.id)
-                if others:
-                    self.by_key[was_under] = others
-                else:
-                    del self.by_key[was_under]
-            if is_under is not None:
-                self.by_key[is_under] = (*(self.by_key.get(is_under) or ()), incident.id)
+        was_open = before if before is not None and before.is_open else None
+        is_open = incident if incident.is_open else None
+        _move(self.by_key, incident.id, (was_open.key,) if was_open else (), (is_open.key,) if is_open else ())
+        _move(self.by_alias, incident.id, was_open.aliases if was_open else (), is_open.aliases if is_open else ())
         if before is None or before.legs is not incident.legs:
             was = {leg.delivery: leg.responder for leg in before.legs if leg.state in OPEN_LEG} if before else {}
             for leg in incident.legs:
@@ -280,7 +290,7 @@ class Draft:
     def settle(self) -> None:
         """The batch is on disk: make it the truth."""
         base = self.base
-        for overlay in (self.incidents, self.by_key, self.by_delivery, self.calls, self._load):
+        for overlay in (self.incidents, self.by_key, self.by_alias, self.by_delivery, self.calls, self._load):
             overlay.settle()
         for memory, news, limit in ((base.known, self.known, KNOWN_LIMIT), (base.seen, self.seen, SEEN_LIMIT)):
             memory.update(news)  # type: ignore[arg-type]
@@ -291,6 +301,22 @@ class Draft:
         base.next_number = self.next_number
         base.opened += self.opened
         base.closed += self.closed
+
+
+def _move(index: Overlay[tuple[str, ...]], name: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    """Let an index find `name` under the words of `after`, and under none other of `before`."""
+    if before == after:
+        return
+    for word in before:
+        if word not in after:
+            others = tuple(other for other in index.get(word) or () if other != name)
+            if others:
+                index[word] = others
+            else:
+                del index[word]
+    for word in after:
+        if word not in before:
+            index[word] = (*(index.get(word) or ()), name)
 
 
 def _joined_last(incident: Incident) -> tuple[bool, datetime, str]:

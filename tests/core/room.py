@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gateway.config import CallsConfig, Policy, PolicyConfig
+from gateway.config import CallsConfig, HotlineConfig, Policy, PolicyConfig
 from gateway.core import decide
 from gateway.core.command import Command, on_command
 from gateway.core.escalation import on_deadline
@@ -41,6 +41,7 @@ DEVICES = [
     Device(id="w-li", person="li"),
     Device(id="lobby", home="house-1", lat=36.3411, lon=102.8812),
     Device(id="w-zhao", person="zhao"),
+    Device(id="1234567890", line="units", person="li", phone="+8617400000005"),
 ]
 
 POLICY = PolicyConfig(
@@ -52,10 +53,10 @@ POLICY = PolicyConfig(
 class Room:
     """Play a story: press, call, answer, command, advance; read what left and what stands."""
 
-    def __init__(self, policy: PolicyConfig = POLICY) -> None:
+    def __init__(self, policy: PolicyConfig = POLICY, hotlines: tuple[HotlineConfig, ...] = (), calls: CallsConfig | None = None) -> None:
         self.now = START
         register = Register(district="honggu", persons=PERSONS, devices=DEVICES, responders=RESPONDERS, areas=AREAS, version="test")
-        self.working = WorkingSet(register, policy, CallsConfig())
+        self.working = WorkingSet(register, policy, calls or CallsConfig(), hotlines)
         self.records: list[Record] = []
         self.refusals: list[Refusal] = []
         self.orders: list[dict[str, object]] = []
@@ -76,10 +77,15 @@ class Room:
         """An SOS button."""
         return self.event(Kind.SOS, device, **fields)
 
-    def call(self, kind: Kind, caller: str | None, key: str = "c1", **detail: object) -> str:
+    def call(self, kind: Kind, caller: str | None, /, key: str = "c1", **detail: object) -> str:
         """One step of a telephone call."""
         facts = {"call": key, "caller_e164": caller, "caller": caller, "hotline": "12349", **detail}
         return self.event(kind, caller, line="pbx", phase=Phase.STATE, detail={k: v for k, v in facts.items() if v is not None})
+
+    def calls_in_vain(self, caller: str | None, /, key: str, **detail: object) -> None:
+        """Offered, and given up by the caller."""
+        self.call(Kind.CALL_OFFERED, caller, key, **detail)
+        self.call(Kind.CALL_ABANDONED, caller, key, **detail)
 
     def answer(self, responder: str, word: str, delivery: str | None = None, by: str = "somebody") -> str:
         """A station answers its newest order."""
