@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 
-# Only what has a start line leaves. A method is a token of RFC 3261, 25.1; real ones have 3 to 9 letters.
-_START = rb"(?:[A-Za-z0-9\-.!%*_+`'~]{1,32} [^\r\n ]{1,2048} (?i:SIP)/2\.0|(?i:SIP)/2\.0 [1-6]\d\d[^\r\n]{0,512})"
+# Only what has a start line leaves. A method is a token of RFC 3261, 25.1; the longest of RFC 4475 has 41, real ones 3 to 9.
+_START = rb"(?:[A-Za-z0-9\-.!%*_+`'~]{1,64} [^\r\n ]{1,2048} (?i:SIP)/2\.0|(?i:SIP)/2\.0 [1-6]\d\d[^\r\n]{0,512})"
 _START_LINE = re.compile(_START + rb"\r?\n")
 # In a stream only a start line with a header behind it: bodies of NOTIFY hold bare status lines (message/sipfrag).
 _MESSAGE = re.compile(_START + rb"\r\n[A-Za-z][A-Za-z0-9\-]*[ \t]*:")
-_RESUME = re.compile(rb"(?:\A|\r\n)(?=" + _MESSAGE.pattern + rb")")
+_RESUME = re.compile(rb"(?:\A\n?|\r\n)(?=" + _MESSAGE.pattern + rb")")
 _LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(\d{1,7})[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
 _BLANK = b"\r\n\0 \t"
 
