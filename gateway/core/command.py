@@ -164,7 +164,7 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
     identified = apply(incident, Action.IDENTIFY, now, **changes)
     if _is_call(incident) and is_mergeable(incident):  # one situation, one incident: the call goes up in what is known of the person
         return merge(draft, identified, other, now, command.actor)
-    if _is_call(other) and is_mergeable(other) and is_mergeable(incident) and not _is_call(incident):
+    if _is_call(other) and is_mergeable(other) and incident.state in (State.RAISED, State.ACKNOWLEDGED):
         draft.put(identified)
         merge(draft, other, identified, now, command.actor)
         return msgspec.structs.replace(draft.incidents.get(incident.id) or identified, key=key)

@@ -86,11 +86,12 @@ def voices_of(subject: Subject, event: Event) -> tuple[str, ...]:
 
 def forms_of(text: str) -> list[str]:
     """The user part of an address, and its E.164 form where it is plainly a Chinese subscriber's number as dialled."""
-    user = SCHEME.sub("", text.strip()).partition("@")[0].partition(";")[0].translate(SEPARATORS)[:MAX_VOICE]
+    user = SCHEME.sub("", text.strip()).partition("@")[0].partition(";")[0][:MAX_VOICE]
     if not user or user.lower() in NOBODY:
         return []
-    found = DIALLED.fullmatch(user)
-    return [f"+86{found[1] or found[2]}", user] if found else [user]
+    digits = user.translate(SEPARATORS)
+    found = DIALLED.fullmatch(digits)
+    return [f"+86{found[1] or found[2]}", user] if found else [digits if digits.removeprefix("+").isdigit() else user]
 
 
 def joinable(draft: Draft, subject: Subject, event: Event) -> Incident | None:
