@@ -128,10 +128,42 @@ def _hep() -> Driver:
     )
 
 
+def _ami() -> Driver:
+    from drivers.lines.client import ClientLine
+    from drivers.pbx.ami import AmiCodec, AmiOptions
+
+    def check(_config: LineConfig, options: AmiOptions) -> list[str]:
+        problems = [f"options.{key}: is missing; write it" for key in ("username", "secret_file") if not getattr(options, key)]
+        return problems + _missing_files(options, "secret_file", "ca_file")
+
+    def line(config: LineConfig, options: AmiOptions, calls: CallsConfig, restore: Sequence[Any]) -> ClientLine:
+        codec = AmiCodec(options, calls, config.name)
+
+        def read_secret() -> None:
+            codec.secret = _first_line(options.secret_file)
+
+        return ClientLine(config, codec, prepare=read_secret, restore=lambda: restore, ca_file=options.ca_file, server_name=options.server_name)
+
+    return Driver(Transport.CLIENT, AmiOptions, AmiCodec, line=line, check=check, is_text=True)
+
+
+def _missing_files(options: Any, *keys: str) -> list[str]:
+    return [
+        f"options.{key}: {path} is not there; write it or correct the path"
+        for key in keys
+        if (path := getattr(options, key)) and not Path(path).is_file()
+    ]
+
+
+def _first_line(path: str) -> str:
+    return Path(path).read_text("utf-8").partition("\n")[0].strip()
+
+
 DRIVERS: dict[str, Callable[[], Driver]] = {
     "espa444": _espa444,
     "ascii_button": _ascii_button,
     "hep": _hep,
+    "ami": _ami,
     "generic": _generic,
     "station_reply": _station_reply,
 }

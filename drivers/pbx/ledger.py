@@ -25,11 +25,14 @@ TALK_GUARD_S = 14_400.0  # a call that nobody ended for us; as on the SIP side
 
 
 class LedgerCall:
-    """One call. `token`: the exchange's own name of it; `aliases`: other names it has had; `facts`: more for the detail, JSON values only."""
+    """One call. `token`: the exchange's own name of it; `aliases`: other names it has had; `facts`: more for the detail, JSON values only.
+
+    memory: what the reader of this protocol wants to remember of the call; nobody else looks at it.
+    """
 
     __slots__ = (
-        "agent", "agent_name", "aliases", "by", "called", "caller", "cause", "facts", "heard_at", "hotline", "key", "opened_at", "queue", "reason",
-        "restored", "state", "token", "transferred",
+        "agent", "agent_name", "aliases", "by", "called", "caller", "cause", "facts", "heard_at", "hotline", "key", "memory", "opened_at", "queue",
+        "reason", "restored", "state", "token", "transferred",
     )  # fmt: skip
 
     def __init__(self, key: str, token: str, caller: Caller, called: str, hotline: str, now: float) -> None:
@@ -47,6 +50,7 @@ class LedgerCall:
         self.cause: int | str | None = None
         self.aliases: list[str] = []
         self.facts: dict[str, object] = {}
+        self.memory: object = None
         self.opened_at = self.heard_at = now
         self.restored = False
         self.transferred = 0
