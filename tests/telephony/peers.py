@@ -247,6 +247,12 @@ def _became(code: int) -> str | None:
     return {407: None, 487: "abandoned"}.get(code, "missed")
 
 
+def as_seen(*sipps: Sipp) -> dict[str, list[str]]:
+    """Call-ID → what became of the call, in order, by the callers' own logs."""
+    calls = {call_id: told for sipp in sipps for call_id, told in calls_of(sipp.logged()).items()}
+    return {call_id: sorted(told, key=told.__getitem__) for call_id, told in calls.items()}
+
+
 class Listening:
     """The gateway's `hep` line, built as the gateway builds it, with a pipeline that takes everything and keeps it."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.telephony.peers import Sipp, calls_of
-from tests.telephony.test_kamailio import telephony
+from tests.telephony.place import telephony
 
 PER_S = 60
 
