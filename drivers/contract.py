@@ -3,6 +3,7 @@
 A codec knows bytes and nothing else: no socket, no clock, no task, no log. A line owns one connection and nothing else.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -120,10 +121,17 @@ class ClientCodec(Protocol):
 
     is_ready: logged in, so the line is live. fault: why the connection must be given up ("" = go on), for instance a wrong password
     or a ping that nobody answers; set to "" again by `connected`. There are no receipts: what is not stored the line holds and emits again.
+    counts: for metrics; the names are from a closed list.
+
+    A codec may also have `pause_s` (leave the server in peace for so long after `fault`) and `doubt` (the connection stands, and yet
+    something is wrong, such as events that never come: the line is suspect while it is not "").
     """
 
     is_ready: bool
     fault: str
+
+    @property
+    def counts(self) -> Counter[str]: ...
 
     def connected(self, now: float) -> None:
         """A connection stands; nothing has been read from it yet."""

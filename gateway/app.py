@@ -9,7 +9,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.contract import Line, Rejected, Verdict, to_event
+from drivers.lines.client import ClientLine
 from drivers.lines.datagram import DatagramLine
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
@@ -40,6 +41,7 @@ from gateway.errors import ConfigError, GatewayError, StoreDown
 from gateway.event import Event, Kind, Phase
 from gateway.metrics import Metrics
 from gateway.pipeline import Changes, Pipeline
+from gateway.service_level import ServiceLevels, steps_of
 from gateway.store.chain import Row
 from gateway.store.store import Store
 from gateway.systemd import Notifier
@@ -74,7 +76,7 @@ class House:
         self.config = config
         self.metrics = Metrics()
         self.store = Store(config.store.url, config.data_folder)
-        self.working = WorkingSet(register, config.policy, config.calls)
+        self.working = WorkingSet(register, config.policy, config.calls, config.hotline)
         self.channels: dict[str, Channel] = build_channels(config.dispatch, config.folder, self._answered)
         self.pipeline = Pipeline(self.store, self.working, self.metrics, self.channels)
         self.lines = {
@@ -88,6 +90,8 @@ class House:
         self.pipeline.watch(self._tell)
         self.metrics.registry.register(_IncidentCollector(self))
         self.metrics.config_version(register.version)
+        levels = ServiceLevels(config.calls.hotlines, config.hotline, config.profile)
+        self.metrics.calls.measure(levels, lambda: map(_waiting, self.working.calls.values()))
 
     # --- what the console sees ---------------------------------------------------------------------------------------
 
@@ -150,6 +154,9 @@ class House:
         self.working.next_number = found.next_number
         self.working.opened, self.working.closed = found.opened, found.closed
         self._stopped_at = found.last_at
+        now, levels = utc_now(), self.metrics.calls.levels
+        for step in steps_of(self.store.call_steps(now - timedelta(seconds=levels.longest_window_s))):
+            levels.see(step, now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Restore, run until `stop`, stop in order. An exception from pipeline or console ends the house."""
@@ -296,11 +303,21 @@ class _IncidentCollector(Collector):
         restarts = CounterMetricFamily("gateway_line_restarts", "How often a line was started again", labels=["line"])
         for name, status in self._house.lines.items():
             restarts.add_metric([name], status.restarts)
-        dropped = CounterMetricFamily("gateway_line_dropped", "Datagrams lost for want of room", labels=["line"])
+        dropped = CounterMetricFamily("gateway_line_dropped", "What was heard and lost for want of room", labels=["line"])
+        counted = CounterMetricFamily("gateway_line_counted", "What a line that connects, and its codec, count", labels=["line", "what"])
         for name, line in self._house.built.items():
             if isinstance(line, DatagramLine):
                 dropped.add_metric([name], line.counts["dropped"] + line.kernel_drops())
-        yield from (restarts, dropped)
+            elif isinstance(line, ClientLine):
+                dropped.add_metric([name], line.counts["dropped"])
+                for what, count in (line.counts + line.codec.counts).items():
+                    counted.add_metric([name, what], count)
+        yield from (restarts, dropped, counted)
+
+
+def _waiting(call: Call) -> tuple[str, str, datetime | None]:
+    """Line, hotline, and since when it waits for a person (None: it does not)."""
+    return call.line, str(call.detail.get("hotline") or ""), call.at if call.state in (Kind.CALL_OFFERED, Kind.CALL_RINGING) else None
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
