@@ -1,5 +1,7 @@
 """`simulate SCENARIO`: play a scenario against any gateway. Exit 0: every expectation held; 1: one failed; 2: wrong use.
 
+`simulate exchange …` is a command of its own: see simulators.exchange.command.
+
 With `--progress json` standard output has one object a line: each second {"seconds", "ready", "sources", "stations", "operator",
 "latency_ms", "expectations"}, at the end {"done": true, "held", "report"}. SIGINT and SIGTERM end the run with its report.
 """
@@ -13,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from simulators.exchange.command import main as exchange
 from simulators.runner import MissingTarget, Targets, run_scenario
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
 from simulators.witnesses import READY_S, Command
@@ -22,6 +25,9 @@ DISTRICT = Path("config/districts/honggu")
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; gives the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["exchange"]:
+        return exchange(given[1:])
     options = parser().parse_args(arguments)
     if options.list:
         for path in sorted(SCENARIOS.glob("*.toml")):
@@ -42,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line, with the defaults a demo on one machine has."""
-    found = argparse.ArgumentParser(prog="simulate", description="Play a scenario against a running gateway and judge what comes of it.")
+    found = argparse.ArgumentParser(
+        prog="simulate",
+        description="Play a scenario against a running gateway and judge what comes of it.",
+        epilog="`simulate exchange --help`: a telephone exchange alone, with calls by the hour.",
+    )
     found.add_argument("scenario", nargs="?", help="a TOML file, or the name of one that comes with the simulators")
     found.add_argument("--list", action="store_true", help="name the scenarios that come with the simulators")
     found.add_argument("--district", type=Path, default=DISTRICT, help="folder with persons.csv, devices.csv, responders.csv (default %(default)s)")

@@ -53,7 +53,7 @@ def parse(data: bytes) -> Message | None:
     head, _, body = data.partition(b"\r\n\r\n")
     lines = re.sub(rb"\r\n[ \t]+", b" ", head).decode("utf-8", "surrogateescape").split("\r\n")
     words = lines[0].split(" ", 2)
-    if len(words) < 3 or not (words[0] == "SIP/2.0" and words[1].isdigit()) and words[2] != "SIP/2.0":
+    if len(words) < 3 or (not (words[0] == "SIP/2.0" and words[1].isdigit()) and words[2] != "SIP/2.0"):
         return None
     headers = []
     for line in lines[1:]:
