@@ -147,6 +147,33 @@ def _ami() -> Driver:
     return Driver(Transport.CLIENT, AmiOptions, AmiCodec, line=line, check=check, is_text=True)
 
 
+def _esl() -> Driver:
+    from drivers.lines.client import ClientLine
+    from drivers.pbx.esl import DEFAULT_PASSWORD, EslCodec, EslOptions
+
+    def check(config: LineConfig, options: EslOptions) -> list[str]:
+        if not options.password_file:
+            return ["options.password_file: is missing; write it"]
+        problems = _missing_files(options, "password_file")
+        word, _, rest = (config.connect or "").partition(":")
+        if word == "tls":
+            problems.append("connect: FreeSWITCH's event socket knows no TLS; write tcp:HOST:PORT, and use a tunnel to another machine")
+        is_here = rest.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
+        if not problems and not is_here and _first_line(options.password_file) == DEFAULT_PASSWORD:
+            problems.append(f"options.password_file: {DEFAULT_PASSWORD} is known to everybody; change it in event_socket.conf and here")
+        return problems
+
+    def line(config: LineConfig, options: EslOptions, calls: CallsConfig, restore: Sequence[Any]) -> ClientLine:
+        codec = EslCodec(options, calls, config.name)
+
+        def read_password() -> None:
+            codec.password = _first_line(options.password_file)
+
+        return ClientLine(config, codec, prepare=read_password, restore=lambda: restore)
+
+    return Driver(Transport.CLIENT, EslOptions, EslCodec, line=line, check=check, is_text=True)
+
+
 def _missing_files(options: Any, *keys: str) -> list[str]:
     return [
         f"options.{key}: {path} is not there; write it or correct the path"
@@ -159,11 +186,25 @@ def _first_line(path: str) -> str:
     return Path(path).read_text("utf-8").partition("\n")[0].strip()
 
 
+def _sip() -> Driver:
+    from drivers.lines.sip_port import SipLine, check_options
+    from drivers.sip.options import SipOptions, read_credentials
+    from drivers.sip.sip_reader import SipReader
+
+    def line(config: LineConfig, options: SipOptions, calls: CallsConfig, restore: Sequence[Any]) -> SipLine:
+        credentials = read_credentials(Path(options.credentials_file).read_text("utf-8")) if options.credentials_file else None
+        return SipLine(config, options, calls, credentials, lambda: restore)
+
+    return Driver(Transport.DATAGRAM, SipOptions, SipReader, line=line, check=check_options)
+
+
 DRIVERS: dict[str, Callable[[], Driver]] = {
     "espa444": _espa444,
     "ascii_button": _ascii_button,
     "hep": _hep,
+    "sip": _sip,
     "ami": _ami,
+    "esl": _esl,
     "generic": _generic,
     "station_reply": _station_reply,
 }

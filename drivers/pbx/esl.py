@@ -53,7 +53,7 @@ class EslOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     context: the dialplan context in which a transfer looks its target up.
     """
 
-    password_file: str
+    password_file: str = ""
     password: str = ""  # filled in from password_file by whoever builds the codec
     user: str = ""
     format: Literal["json", "plain"] = "json"
@@ -86,7 +86,7 @@ class _Wish(msgspec.Struct):
 
 
 class EslCodec:
-    """See `drivers.contract.ClientCodec` and `drivers.telephone.TelephoneCodec`.
+    """See `drivers.contract.ClientCodec` and `drivers.telephone.TelephoneCodec`. `password` may be set before each connection.
 
     counts: events, unreadable, ignored (frames that are no events), no_snapshot, events_out_of_order.
     """
@@ -101,6 +101,7 @@ class EslCodec:
         self.is_ready = False
         self.fault = ""
         self.counts: Counter[str] = Counter()
+        self.password = options.password
         self._options = options
         self._ledger = Ledger(line, plan, options.agents or calls.agents, "esl")
         self._calls = EslCalls(self._ledger)
@@ -285,7 +286,7 @@ class EslCodec:
         match frame.kind:
             case "auth/request":
                 user = self._options.user
-                self._send(f"userauth {user}:{self._options.password}" if user else f"auth {self._options.password}", "auth")
+                self._send(f"userauth {user}:{self.password}" if user else f"auth {self.password}", "auth")
             case "command/reply" | "api/response":
                 return list(self._reply(frame, now))
             case "text/event-json" | "text/event-plain":
