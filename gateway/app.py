@@ -8,6 +8,7 @@ import asyncio
 import gc
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -304,13 +305,14 @@ class _IncidentCollector(Collector):
         for name, status in self._house.lines.items():
             restarts.add_metric([name], status.restarts)
         dropped = CounterMetricFamily("gateway_line_dropped", "What was heard and lost for want of room", labels=["line"])
-        counted = CounterMetricFamily("gateway_line_counted", "What a line that connects, and its codec, count", labels=["line", "what"])
+        counted = CounterMetricFamily("gateway_line_counted", "What a line to an exchange, and its codec, count", labels=["line", "what"])
         for name, line in self._house.built.items():
             if isinstance(line, DatagramLine):
                 dropped.add_metric([name], line.counts["dropped"] + line.kernel_drops())
             elif isinstance(line, ClientLine):
                 dropped.add_metric([name], line.counts["dropped"])
-                for what, count in (line.counts + line.codec.counts).items():
+            if isinstance(line, DatagramLine | ClientLine):
+                for what, count in (line.counts + getattr(line.codec, "counts", Counter[str]())).items():
                     counted.add_metric([name, what], count)
         yield from (restarts, dropped, counted)
 

@@ -20,6 +20,7 @@ async def test_calls_reach_the_journal(tmp_path: Path) -> None:
             await busy.calls(proxy.address)
         await house.sees(lambda: _is(house, "gateway_events_total", 10, outcome="accepted"), "every event is on disk")
         assert await house.unbalanced() == {}
+        assert await house.metric("gateway_line_counted_total", line="pbx", what="datagrams") >= 2 * 13 + 7  # how packets are seen to arrive
         assert await house.metric("gateway_rejected_total", line="pbx") == 0
         assert await house.stop() == 0
 
