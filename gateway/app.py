@@ -312,7 +312,8 @@ class _IncidentCollector(Collector):
             elif isinstance(line, ClientLine):
                 dropped.add_metric([name], line.counts["dropped"])
             if isinstance(line, DatagramLine | ClientLine):
-                for what, count in (line.counts + getattr(line.codec, "counts", Counter[str]())).items():
+                of_codec: Counter[str] = getattr(line.codec, "counts", Counter())
+                for what, count in (line.counts + of_codec).items():
                     counted.add_metric([name, what], count)
         yield from (restarts, dropped, counted)
 
