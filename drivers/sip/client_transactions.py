@@ -75,6 +75,11 @@ class ClientTransactions:
     def __len__(self) -> int:
         return len(self._by_branch)
 
+    @property
+    def waiting(self) -> int:
+        """Those without a final answer."""
+        return sum(one.state is not State.COMPLETED for one in self._by_branch.values())
+
     def begin(self, branch: str, method: str, hop: Hop, data: bytes, done: Done, now: float) -> None:
         """Send it; `done` is called exactly once, perhaps at once when there is no room."""
         if len(self._by_branch) >= MAX_CLIENT_TRANSACTIONS:

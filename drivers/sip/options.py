@@ -42,6 +42,7 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     watch_hotline: which hotline a ringing phone means, as dialog-info does not say (the first of calls.hotlines); watch_hotlines: another
     one for some extensions.
     bodies: which readers of MESSAGE bodies, in this order (all, when left out); body_options: their options by name.
+    key_file, certificate_file: of our TLS endpoints that name none of their own; read again when they change.
     ca_file: whose certificates we believe when we connect by TLS; left out: those of the system.
     """
 
@@ -68,6 +69,8 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     subscribe_expires_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 3600
     bodies: tuple[str, ...] | None = None
     body_options: dict[str, dict[str, object]] = {}
+    key_file: str = ""
+    certificate_file: str = ""
     ca_file: str = ""
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 256
 

@@ -122,10 +122,16 @@ class UserAgent:
         """A stream is gone; answers to what was asked over it will not come."""
         self._clients.fail_socket(socket, now)
 
-    def stop(self) -> None:
-        """Take back what peers hold for us; the requests are among `wanted`, their answers need not be waited for long."""
+    def stop(self) -> bool:
+        """Take back what peers hold for us: the requests are among `wanted`. False: there is nothing to wait for."""
         ends = [one.end() for one in (self._registration, *self._subscriptions) if one is not None]
         self._wanted.extend(ask for ask in ends if ask is not None)
+        return bool(self._wanted)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Is no request of ours waiting for its answer?"""
+        return not self._wanted and not self._clients.waiting
 
     def restart(self, now: float) -> None:
         """A new run of the line: registration and subscriptions begin anew."""
