@@ -312,7 +312,7 @@ class _IncidentCollector(Collector):
             elif isinstance(line, ClientLine):
                 dropped.add_metric([name], line.counts["dropped"])
             if isinstance(line, DatagramLine | ClientLine):
-                of_codec: Counter[str] = getattr(line.codec, "counts", Counter())
+                of_codec: Counter[str] = getattr(line.codec, "counts", None) or Counter()
                 for what, count in (line.counts + of_codec).items():
                     counted.add_metric([name, what], count)
         yield from (restarts, dropped, counted)
