@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
                 work.replay(args.read, args.speed)
         finally:
             work.tell(live, last=True)
-    return 1 if work.counts["hep_dropped"] and live is None else 0
+    return 1 if live is None and (work.counts["hep_dropped"] or work.counts["hep_refused"]) else 0
 
 
 def _key(name: str | None) -> bytes:
