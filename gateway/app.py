@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from drivers.contract import Line, Rejected, Verdict, to_event
 from drivers.lines.client import ClientLine
 from drivers.lines.datagram import DatagramLine
+from drivers.lines.sip_port import SipLine
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
 from drivers.supervisor import LineStatus, keep_running
@@ -305,14 +306,14 @@ class _IncidentCollector(Collector):
         for name, status in self._house.lines.items():
             restarts.add_metric([name], status.restarts)
         dropped = CounterMetricFamily("gateway_line_dropped", "What was heard and lost for want of room", labels=["line"])
-        counted = CounterMetricFamily("gateway_line_counted", "What a line to an exchange, and its codec, count", labels=["line", "what"])
+        counted = CounterMetricFamily("gateway_line_counted", "What a line of telephony, and its codec, count", labels=["line", "what"])
         for name, line in self._house.built.items():
             if isinstance(line, DatagramLine):
                 dropped.add_metric([name], line.counts["dropped"] + line.kernel_drops())
-            elif isinstance(line, ClientLine):
+            elif isinstance(line, ClientLine | SipLine):
                 dropped.add_metric([name], line.counts["dropped"])
-            if isinstance(line, DatagramLine | ClientLine):
-                of_codec: Counter[str] = getattr(line.codec, "counts", None) or Counter()
+            if isinstance(line, DatagramLine | ClientLine | SipLine):
+                of_codec: Counter[str] = getattr(getattr(line, "codec", None), "counts", None) or Counter()
                 for what, count in (line.counts + of_codec).items():
                     counted.add_metric([name, what], count)
         yield from (restarts, dropped, counted)
