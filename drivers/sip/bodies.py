@@ -71,9 +71,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class BodyHandler(Protocol):
-    """Sans-I/O: no socket, clock or log. Bytes never make it raise. One object for the life of its line, so it may remember ids (bounded).
-
-    """
+    """Sans-I/O: no socket, clock or log. Bytes never make it raise. One object for the life of its line, so it may remember ids (bounded)."""
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -100,6 +98,12 @@ class HandlerRow(msgspec.Struct, frozen=True):
     new: Callable[[Any], BodyHandler]
 
 
+def _scaip() -> HandlerRow:
+    from drivers.sip.scaip import ScaipBody, ScaipOptions
+
+    return HandlerRow(ScaipOptions, ScaipBody)
+
+
 def _text() -> HandlerRow:
     from drivers.sip.text_body import TextBody, TextOptions
 
@@ -108,6 +112,7 @@ def _text() -> HandlerRow:
 
 # In this order they are asked, unless the line's `bodies` says otherwise. Plain text is the last resort: it takes any text/plain.
 HANDLERS: dict[str, Callable[[], HandlerRow]] = {
+    "scaip": _scaip,
     "text": _text,
 }
 

@@ -17,25 +17,23 @@ _CHINESE = frozenset({"gb2312", "gbk", "gb18030", "cp936"})  # multi-byte ones, 
 
 
 class MalformedXml(Exception):
-    """reason: bad_xml | too_long | too_deep | forbidden_xml (DOCTYPE or entities). `found`: what had been read until then."""
+    """reason: bad_xml | too_long | too_deep | forbidden_xml (DOCTYPE or entities), or a reader's own."""
 
-    def __init__(self, reason: str, found: "Element | None" = None) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.found = found
 
 
 class Element:
     """One element: local name, attributes by local name, its own text (stripped), children in order."""
 
-    __slots__ = ("attributes", "children", "is_closed", "name", "text")
+    __slots__ = ("attributes", "children", "name", "text")
 
     def __init__(self, name: str, attributes: dict[str, str]) -> None:
         self.name = name
         self.attributes = attributes
         self.text = ""
         self.children: list[Element] = []
-        self.is_closed = False
 
     def child(self, name: str) -> "Element | None":
         """The first child of this name."""
@@ -70,9 +68,9 @@ def read_xml(body: bytes, max_bytes: int = MAX_BYTES) -> Element:
     try:
         parser.Parse(text, True)
     except _Stop as stop:
-        raise MalformedXml(str(stop), reader.root) from None
+        raise MalformedXml(str(stop)) from None
     except (expat.ExpatError, ValueError, LookupError):  # ValueError: an encoding that Python itself refuses
-        raise MalformedXml("bad_xml", reader.root) from None
+        raise MalformedXml("bad_xml") from None
     if reader.root is None:
         raise MalformedXml("bad_xml")
     return reader.root
@@ -106,7 +104,6 @@ class _Reader:
     def end(self, _: str) -> None:
         element = self._open.pop()
         element.text = "".join(self._texts.pop()).strip()
-        element.is_closed = True
         self._sizes.pop()
 
     def characters(self, text: str) -> None:
