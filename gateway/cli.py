@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gateway import __version__, check, decode, demo, doctor, journal_command
+from gateway import __version__, check, decode, demo, doctor, journal_command, report
 from gateway.errors import ConfigError, GatewayError
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    for module in (check, decode, demo, doctor, journal_command):
+    for module in (check, decode, demo, doctor, journal_command, report):
         module.add_parser(commands)
     args = parser.parse_args(argv)
     try:

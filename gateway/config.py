@@ -22,6 +22,7 @@ Order = Literal["at_once", "unacknowledged", "operator"]
 ENDPOINTS = ("serial", "udp", "tcp", "ssl", "systemd")
 CONNECTS = ("tcp", "tls")  # first words of `connect`: Twisted's client endpoint strings
 BROKERS = ("mqtt", "mqtts")
+BUILT_IN_PROFILES = ("gbt33358", "tsa", "nena")  # gateway.service_level has their figures
 STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
 
@@ -115,11 +116,17 @@ class AnswerTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ProfileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[profile]]`: an answering standard, measured over a sliding window. The built-in ones are in `gateway.service_level`."""
+    """One `[[profile]]`: an answering standard, measured over a sliding window. The built-in ones are in `gateway.service_level`.
+
+    connect: so large a share (0 to 1) of the calls must be answered at all; list_beyond_s: calls that waited longer are counted and
+    named one by one in `gateway report calls`.
+    """
 
     name: Name
     target: tuple[AnswerTarget, ...]
     window_s: Seconds = 86400
+    connect: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    list_beyond_s: Seconds | None = None
 
 
 class TelephoneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -238,6 +245,7 @@ def examine_config(path: str | Path) -> tuple[Config, list[str]]:
     config = msgspec.structs.replace(reader.table(Config, tables, "", Config()), path=str(path))
     config = msgspec.structs.replace(config, line=tuple(_with_absolute_files(line, config.folder) for line in config.line))
     _check_names(config, reader)
+    _check_hotlines(config, reader)
     if not os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
         reader.add("gateway.district", f"there is no folder {config.gateway.districts}/{config.gateway.district}", "correct it, or gateway.districts")
     return config, reader.problems
@@ -255,6 +263,42 @@ def _check_names(config: Config, reader: TomlReader) -> None:
         if line.name and line.name in first:
             reader.add(f"line[{number}].name", f"{line.name!r} is the name of line[{first[line.name]}] too", "give each line a name of its own")
         first.setdefault(line.name, number)
+
+
+def _check_hotlines(config: Config, reader: TomlReader) -> None:
+    profiles = {*BUILT_IN_PROFILES, *(profile.name for profile in config.profile)}
+    first: dict[str, int] = {}
+    for number, hotline in enumerate(config.hotline, 1):
+        where = f"hotline[{number}]"
+        if hotline.number not in config.calls.hotlines:
+            reader.add(f"{where}.number", f"{hotline.number!r} is none of calls.hotlines", "add it there, or correct it")
+        if hotline.number in first:
+            reader.add(f"{where}.number", f"{hotline.number!r} is hotline[{first[hotline.number]}] too", "write one section a hotline")
+        first.setdefault(hotline.number, number)
+        for name in hotline.profiles:
+            if name not in profiles:
+                reader.add(f"{where}.profiles", f"there is no profile {name!r}", f"write one of {', '.join(sorted(profiles))}, or add a [[profile]]")
+        if hotline.secret_file and not (config.folder / hotline.secret_file).is_file():
+            reader.add(f"{where}.secret_file", f"{config.folder / hotline.secret_file} does not exist", "write a secret of at least 16 bytes into it")
+    known: set[str] = set(BUILT_IN_PROFILES)
+    for number, profile in enumerate(config.profile, 1):
+        if profile.name in known:
+            reader.add(f"profile[{number}].name", f"there is a profile {profile.name!r} already", "give it a name of its own")
+        known.add(profile.name)
+
+
+def _hotline_faults(hotline: HotlineConfig) -> Iterator[Fault]:
+    if not hotline.hand_over:
+        return
+    if not hotline.secret_file:
+        yield ("secret_file", "hand_over"), "is missing beside hand_over", "name a file with a secret of at least 16 bytes, shared with that hotline"
+    try:
+        url = urlsplit(hotline.hand_over)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        yield ("hand_over",), "is no web address", "write https://HOST/api/v1/hand-overs"
 
 
 def _line_faults(line: LineConfig) -> Iterator[Fault]:
@@ -312,4 +356,10 @@ def _channel_faults(channel: MqttChannelConfig) -> Iterator[Fault]:
     yield from _broker_faults(channel.broker)
 
 
-_CHECKS: Checks = {LineConfig: _line_faults, StoreConfig: _store_faults, ConsoleConfig: _console_faults, MqttChannelConfig: _channel_faults}
+_CHECKS: Checks = {
+    LineConfig: _line_faults,
+    HotlineConfig: _hotline_faults,
+    StoreConfig: _store_faults,
+    ConsoleConfig: _console_faults,
+    MqttChannelConfig: _channel_faults,
+}

@@ -109,6 +109,13 @@ class Incoming(Item):
         """Does it go before telemetry (invariant 8)?"""
         return isinstance(self.event, Event) and KINDS[self.event.kind].group in URGENT_GROUPS
 
+    @property
+    def step(self) -> Event | None:
+        """A step of a call that was stored and is news, for the service levels."""
+        event = self.event
+        is_step = self.verdict is STORED and isinstance(event, Event) and KINDS[event.kind].group is Group.TELEPHONE
+        return event if is_step and isinstance(event, Event) else None
+
     def decide(self, draft: Draft, now: datetime) -> None:
         event = self.event
         reason = self.unfit

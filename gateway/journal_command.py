@@ -2,13 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import from_micros
-from gateway.config import read_config
+from gateway.config import Config, read_config
 from gateway.errors import GatewayError, StoreBroken
 from gateway.store.store import Store, reason_of
 
@@ -26,13 +28,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when the chain holds, 1 when it is broken (the first broken entry is named)."""
-    config = read_config(args.config)
+    with journal_of(read_config(args.config)) as store:
+        return _verify(store) if args.what == "verify" else _show(store, args.incident)
+
+
+@contextmanager
+def journal_of(config: Config) -> Iterator[Store]:
+    """The store of this configuration, to be read beside a running gateway. Raises StoreBroken with the remedy."""
     store = Store(config.store.url, config.data_folder)
     absent = StoreBroken(f"no journal at {store.where}; start the gateway first, or correct store.url")
     if store.engine.dialect.name == "sqlite" and not _has_content(Path(store.where)):  # SQLite would make the file on the first look at it
         raise absent
     try:
-        return _verify(store) if args.what == "verify" else _show(store, args.incident)
+        yield store
     except SQLAlchemyError as error:
         reason = reason_of(error)
         if "no such table" in reason or getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:

@@ -5,7 +5,8 @@ collector reads at scrape time; histograms are observed once a batch, or once an
 """
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -14,6 +15,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.clock import utc_now
+from gateway.event import Event
+from gateway.service_level import Outcome, ServiceLevels, Step
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
 
@@ -106,6 +110,81 @@ class _BooksCollector(Collector):
         yield from (received, events, rejected, in_flight, unaccounted, state)
 
 
+class CallBooks(Collector):
+    """Calls as callers live them: who was answered, how soon, who waits now. Windows are summed when somebody scrapes, about a millisecond.
+
+    live: (line, hotline, waiting since or None) of each call that is going on.
+    """
+
+    def __init__(self, answer_seconds: Histogram, calls: Counter) -> None:
+        self.levels = ServiceLevels(())
+        self._live: Callable[[], Iterable[tuple[str, str, datetime | None]]] = tuple
+        self._answer_seconds = answer_seconds
+        self._calls = calls
+
+    def measure(self, levels: ServiceLevels, live: Callable[[], Iterable[tuple[str, str, datetime | None]]]) -> None:
+        """What is measured from now on; every series is there from the start."""
+        self.levels = levels
+        self._live = live
+        for hotline in levels.wanted:
+            self._answer_seconds.labels(hotline)
+            for outcome in Outcome:
+                self._calls.labels(hotline, outcome.value)
+
+    def see(self, step: Step | Event) -> None:
+        """A step of a call is on disk."""
+        fate = self.levels.see(step, utc_now())
+        if fate is None or fate.before is not None or fate.hotline not in self.levels.wanted:
+            return  # a correction changes the window; counters only go up
+        self._calls.labels(fate.hotline, fate.outcome.value).inc()
+        if fate.outcome is Outcome.ANSWERED:
+            self._answer_seconds.labels(fate.hotline).observe(fate.waited_s)
+
+    def collect(self) -> Iterator[Metric]:
+        now = utc_now()
+        levels = self.levels
+
+        def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(name, text, labels=labels)
+
+        answered = gauge("gateway_call_answered_share", "Share of calls answered within so many seconds", "hotline", "profile", "within")
+        met = gauge("gateway_call_profile_met", "1 while all that the profile asks is reached, in its window", "hotline", "profile")
+        beyond = gauge(
+            "gateway_calls_beyond", "Calls that waited longer than the profile allows without a look into each, in its window", "hotline", "profile"
+        )
+        for hotline, profile, tally in levels.levels(now):
+            reached = tally.meets(profile)
+            if reached is not None:
+                met.add_metric([hotline, profile.name], float(reached))
+            for target in profile.target:
+                share = tally.share_within(target.within_s)
+                if share is not None:
+                    answered.add_metric([hotline, profile.name, f"{target.within_s:g}"], share)
+            if profile.list_beyond_s is not None:
+                beyond.add_metric([hotline, profile.name], tally.beyond.get(profile.list_beyond_s, 0))
+        connect = gauge("gateway_call_connect_share", "Share of calls answered at all, in 24 hours", "hotline")
+        abandoned = gauge("gateway_call_abandoned_share", "Share of calls given up by the caller, in 24 hours", "hotline")
+        waiting = gauge("gateway_calls_waiting", "Calls offered and not yet answered", "hotline")
+        longest = gauge("gateway_call_longest_waiting_seconds", "How long the one that waits longest has waited", "hotline")
+        live = gauge("gateway_calls_live", "Calls going on, waiting or talking", "line")
+        since: dict[str, list[datetime]] = {hotline: [] for hotline in levels.wanted}
+        lines: dict[str, int] = {}
+        for line, hotline, waits_since in self._live():
+            lines[line] = lines.get(line, 0) + 1
+            if waits_since is not None and hotline in since:
+                since[hotline].append(waits_since)
+        for hotline, times in since.items():
+            day = levels.day(hotline, now)
+            for family, share in ((connect, day.connect_share), (abandoned, day.abandoned_share)):
+                if share is not None:
+                    family.add_metric([hotline], share)
+            waiting.add_metric([hotline], len(times))
+            longest.add_metric([hotline], max(0.0, (now - min(times)).total_seconds()) if times else 0.0)
+        for line, count in lines.items():
+            live.add_metric([line], count)
+        yield from (answered, met, beyond, connect, abandoned, waiting, longest, live)
+
+
 def own_version() -> str:
     """The version that runs."""
     return __version__
@@ -134,9 +213,17 @@ class Metrics:
         self.consoles = Gauge("gateway_consoles", "Consoles connected", registry=registry)
         build = Gauge("gateway_build_info", "1 for the version that runs", ("version", "python"), registry=registry)
         build.labels(own_version(), platform.python_version()).set(1)
+        self.calls = CallBooks(
+            histogram("gateway_call_answer_seconds", "Call offered to call answered by a person", PEOPLE, ("hotline",)),
+            Counter("gateway_calls_total", "Calls whose fate is known, by outcome", ("hotline", "outcome"), registry=registry),
+        )
+        self.hand_overs = Counter(
+            "gateway_hand_overs_total", "Attempts to hand a matter over, and matters taken over", ("hotline", "result"), registry=registry
+        )
         for result in ("ok", "failed"):
             self.config_reload.labels(result)  # so that an alert on `failed` has a series from the start
         registry.register(_BooksCollector(self._books))
+        registry.register(self.calls)
         ProcessCollector(registry=registry)
 
     def books(self, line: str) -> Books:

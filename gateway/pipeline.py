@@ -346,6 +346,8 @@ class Pipeline:
             item.settled()
             if isinstance(item, Incoming):
                 oldest.setdefault(item.books.line, item)
+                if (step := item.step) is not None:
+                    self.metrics.calls.see(step)
         ended = monotonic()
         for item in oldest.values():
             item.books.accept_seconds.observe(ended - item.submission.received)
