@@ -1,11 +1,14 @@
 """Real calls into a whole gateway: what two proxies mirror ends in its journal, once, under the name of who called."""
 
 import json
+import re
 from pathlib import Path
 
 from house import House
 
 from tests.telephony.peers import Kamailio, Sipp, as_seen, caller
+
+GUIDE = Path(__file__).parents[2] / "docs/guide/kamailio.md"
 
 
 async def test_calls_reach_the_journal(tmp_path: Path) -> None:
@@ -21,6 +24,9 @@ async def test_calls_reach_the_journal(tmp_path: Path) -> None:
         await house.sees(lambda: _is(house, "gateway_events_total", 10, outcome="accepted"), "every event is on disk")
         assert await house.unbalanced() == {}
         assert await house.metric("gateway_line_counted_total", line="pbx", what="datagrams") >= 2 * 13 + 7  # how packets are seen to arrive
+        shown = await house.get("/metrics")
+        assert shown is not None
+        assert [name for name in re.findall(r"`(gateway_\w+)", GUIDE.read_text("utf-8")) if f"# TYPE {name}" not in shown.text] == []
         assert await house.metric("gateway_rejected_total", line="pbx") == 0
         assert await house.stop() == 0
 
