@@ -46,6 +46,7 @@ class Driver:
     session   the codec numbers its own messages: a line hands it a session name, so that identities stay unique over restarts
     is_text   its bytes are text, so `gateway decode` takes input as it stands; else as hex digits
     alone     for `gateway decode`: what the peer says before a message, when this one was pasted without it
+    endpoints what the first word of `listen` may be, when it differs from the transport's usual ones
     check     (config, options) -> problems beyond types, for instance an expression that does not compile
     """
 
@@ -57,6 +58,7 @@ class Driver:
     session: Callable[[Any, str], Codec] | None = None
     is_text: bool = False
     alone: Callable[[bytes], bytes] | None = None
+    endpoints: tuple[str, ...] = ()
 
 
 def _espa444() -> Driver:
@@ -100,13 +102,17 @@ def _station_reply() -> Driver:
 
 
 def _hep() -> Driver:
-    from drivers.lines.datagram import DatagramLine, parse_listen
+    from drivers.lines import datagram, packet_stream
     from drivers.sip.hep import HepCodec, HepOptions
+    from drivers.sip.hep_frames import HepFrames
+
+    def is_datagram(config: LineConfig) -> bool:
+        return (config.listen or "").startswith("udp:")
 
     def check(config: LineConfig, options: HepOptions) -> list[str]:
         problems = []
         try:
-            parse_listen(config.listen or "")
+            (datagram if is_datagram(config) else packet_stream).parse_listen(config.listen or "")
         except ValueError as error:
             problems.append(f"listen: {error}")
         if options.auth_key_file and not Path(options.auth_key_file).is_file():
@@ -119,13 +125,13 @@ def _hep() -> Driver:
             options = msgspec.structs.replace(options, auth_key=key)
         return HepCodec(options, calls)
 
-    return Driver(
-        Transport.DATAGRAM,
-        HepOptions,
-        codec,
-        line=lambda config, options, calls, restore: DatagramLine(config, codec(options, calls), lambda: restore),
-        check=check,
-    )
+    def line(config: LineConfig, options: HepOptions, calls: CallsConfig, restore: Sequence[Any]) -> Line:
+        reader = codec(options, calls)
+        if is_datagram(config):
+            return datagram.DatagramLine(config, reader, lambda: restore)
+        return packet_stream.PacketStreamLine(config, reader, HepFrames, lambda: restore, reader.accepts_from)
+
+    return Driver(Transport.DATAGRAM, HepOptions, codec, line=line, check=check, endpoints=("udp", "tcp", "ssl"))
 
 
 def _ami() -> Driver:
@@ -232,7 +238,7 @@ def check_line(config: LineConfig) -> list[str]:
     if config.codec not in DRIVERS:
         return [f"{where}: codec: {config.codec!r} is not known; use one of {', '.join(sorted(DRIVERS))}"]
     driver = DRIVERS[config.codec]()
-    address_faults = _check_address(config, driver.transport)
+    address_faults = _check_address(config, driver)
     problems = [f"{where}: {problem}" for problem in address_faults]
     if config.silence_s is not None and config.silence_s <= 0:
         problems.append(f"{where}: silence_s: {config.silence_s} is not a time; write seconds above 0, or leave it out for a line that may be silent")
@@ -271,7 +277,8 @@ def build_line(config: LineConfig, calls: CallsConfig, restore: Sequence[Any] = 
     return StreamLine(config, new_codec)
 
 
-def _check_address(config: LineConfig, transport: Transport) -> list[str]:
+def _check_address(config: LineConfig, driver: Driver) -> list[str]:
+    transport = driver.transport
     if transport is Transport.CLIENT:
         return _check_connect(config)
     if config.connect is not None:
@@ -287,7 +294,7 @@ def _check_address(config: LineConfig, transport: Transport) -> list[str]:
     problems = []
     if config.broker is not None:
         problems.append(f"broker: codec {config.codec} has no broker; remove it and write listen")
-    words = STREAM_ENDPOINTS if transport is Transport.STREAM else DATAGRAM_ENDPOINTS
+    words = driver.endpoints or (STREAM_ENDPOINTS if transport is Transport.STREAM else DATAGRAM_ENDPOINTS)
     word, colon, rest = (config.listen or "").partition(":")
     if word not in words or not colon or not rest:
         wanted = " or ".join(f"{word}:" for word in words)

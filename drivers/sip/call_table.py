@@ -11,7 +11,8 @@ FINAL_S = 40.0  # stragglers of a final call: retransmissions end after 32 s
 
 
 class NoRoom(Exception):
-    """A new call was not taken. `reason`: table_full, too_many_calls, or too_long for identifiers nobody uses."""
+    """A new call was not taken. `reason`: table_full, too_many_calls (of one source at a time), flood (of one source a second), or
+    too_long for identifiers nobody uses."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -26,6 +27,7 @@ class CallTable:
         self._max_calls_per_source = max_calls_per_source
         self._calls: dict[str, Call] = {}
         self._legs: dict[tuple[str, str], Leg] = {}
+        self._call_ids: Counter[str] = Counter()  # of the legs
         self._finals: OrderedDict[str, None] = OrderedDict()
         self._live_from: Counter[str] = Counter()
         self._timers: list[tuple[float, int, Call]] = []
@@ -49,9 +51,16 @@ class CallTable:
     def leg(self, call_id: str, from_tag: str) -> Leg | None:
         return self._legs.get((call_id, from_tag))
 
+    def knows(self, call_id: str) -> bool:
+        """Is there a leg of this Call-ID?"""
+        return call_id in self._call_ids
+
+    def is_full_for(self, host: str) -> bool:
+        return self._live_from[host] >= self._max_calls_per_source
+
     def admit(self, host: str) -> None:
         """Room for one more? Finals are given up first; a flood from one source finds its own limit. Raises NoRoom."""
-        if self._live_from[host] >= self._max_calls_per_source:
+        if self.is_full_for(host):
             raise NoRoom("too_many_calls")
         if len(self._calls) >= self._max_calls:
             if not self._finals:
@@ -65,7 +74,10 @@ class CallTable:
         self._calls[call.key] = call
 
     def keep_leg(self, leg: Leg) -> None:
-        self._legs[(leg.call_id, leg.from_tag)] = leg
+        key = (leg.call_id, leg.from_tag)
+        if key not in self._legs:
+            self._call_ids[leg.call_id] += 1
+        self._legs[key] = leg
 
     def finish(self, call: Call, now: float) -> None:
         """It is final: kept a little for stragglers, and first to go when room is needed."""
@@ -81,6 +93,9 @@ class CallTable:
         for leg in call.legs:
             if self._legs.get((leg.call_id, leg.from_tag)) is leg:
                 del self._legs[(leg.call_id, leg.from_tag)]
+                self._call_ids[leg.call_id] -= 1
+                if not self._call_ids[leg.call_id]:
+                    del self._call_ids[leg.call_id]
 
     def wait(self, call: Call, timer: Timer, until: float) -> None:
         """Set the call's one timer."""

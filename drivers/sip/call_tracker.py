@@ -29,6 +29,7 @@ from drivers.sip.call import (
     call_key,
     restored_call,
 )
+from drivers.sip.call_flood import CallFlood, peek_call_id
 from drivers.sip.call_joins import Joins
 from drivers.sip.call_news import News
 from drivers.sip.call_table import CallTable, NoRoom
@@ -58,7 +59,11 @@ _METHODS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "UPDATE", "PRACK", "INFO
 
 class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """answer_on: any (a 200 to the caller's leg is an answer), agent_leg (only a joined leg's is) or auto: any, until an exchange
-    is seen ringing agents with calls of its own. answer_on_for: the same per exchange address. Times in seconds."""
+    is seen ringing agents with calls of its own. answer_on_for: the same per exchange address. Times in seconds.
+
+    max_calls_per_source: at a time; max_new_calls_per_s: of one source, 0 for no limit. A source is the address the INVITE came from
+    as the exchange saw it, not the capture agent. A district's hotline gets three calls a second at its worst.
+    """
 
     agents: dict[str, str] = {}
     answer_on: str = "auto"
@@ -73,7 +78,8 @@ class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     restart_guard_s: float = 60
     restart_talk_guard_s: float = 1800
     max_calls: int = 100_000
-    max_calls_per_source: int = 10_000
+    max_calls_per_source: int = 2_000
+    max_new_calls_per_s: float = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ class CallTracker:
         self._trust = trust
         self._options = options
         self._table = CallTable(options.max_calls, options.max_calls_per_source)
+        self._flood = CallFlood(options.max_new_calls_per_s)
         self._joins = Joins(options.hint_headers)
         self._transfers: dict[str, Call] = {}
         self._agent_leg_exchanges: OrderedDict[str, None] = OrderedDict()
@@ -155,6 +162,20 @@ class CallTracker:
             self._refresh(leg.call, heard)
         return news.signals
 
+    def sheds(self, payload: bytes, source: str, now: float) -> str:
+        """Why a message need not even be parsed: an INVITE of no known call, from a source that may offer no more now. "" = parse it.
+
+        Exchanges that ring agents are spared: their INVITEs are legs of other people's calls.
+        """
+        if payload[:7] != b"INVITE " or source in self._agent_leg_exchanges:
+            return ""
+        reason = "flood" if self._flood.is_over(source, now) else "too_many_calls" if self._table.is_full_for(source) else ""
+        return reason if reason and not self._table.knows(peek_call_id(payload)) else ""
+
+    def is_news(self, source: str, reason: str, now: float) -> bool:
+        """Must this refusal be told, or was the same told lately?"""
+        return self._flood.is_news(source, reason, now)
+
     def handle_deadline(self, now: float) -> list[Signal]:
         """Timers that ended by now: calls nobody ended for us are ended as inferred."""
         news = News(self._options.agents)
@@ -209,13 +230,19 @@ class CallTracker:
             if leg is not None:
                 self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
         elif hotline is not None:
-            self._table.admit(heard.source[0])
+            self._admit(heard.source[0], heard.now)
             call = Call(call_key(message.call_id, message.from_tag, attempt), caller, called[:MAX_NAME], hotline)
             self._table.keep(call, heard.source[0])
             leg = self._add_leg(call, Role.CALLER, heard, user)
             assert leg is not None
             self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
             heard.news.tell(call, Kind.CALL_OFFERED, "INVITE")
+
+    def _admit(self, host: str, now: float) -> None:
+        """Raises NoRoom."""
+        if not self._flood.admits(host, now):
+            raise NoRoom("flood")
+        self._table.admit(host)
 
     def _copy_or_retry(self, heard: Heard, leg: Leg) -> None:
         """An INVITE of a known leg: sent again, sent on by a proxy, sent anew with a password, or tried anew after a refusal."""
@@ -431,7 +458,7 @@ class CallTracker:
         if joined is not None and hotline is None:
             leg = self._add_leg(joined.call, Role.AGENT, heard, user)
         elif hotline is not None and joined is None:
-            self._table.admit(heard.source[0])
+            self._admit(heard.source[0], heard.now)
             call = Call(call_key(message.call_id, message.from_tag), caller, user[:MAX_NAME], hotline)
             self._table.keep(call, heard.source[0])
             leg = self._add_leg(call, Role.CALLER, heard, user)

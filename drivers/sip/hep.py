@@ -19,6 +19,8 @@ from drivers.sip.message import MalformedMessage, parse_message
 from drivers.sip.number import NumberPlan
 from gateway.config import CallsConfig
 
+MAX_AGENTS = 64  # whose last packet is remembered each for itself: a district has a handful
+OTHERS = (-1, b"")  # ... and all that come on top
 CLOCK_LIMIT_S = 5.0  # a capture agent's clock is believed this far from arrival (hep3.md, 9)
 KEEPALIVE = "keepalive"  # CRLF or NULs between SIP peers, copied to us: nothing at all, not a fault
 
@@ -52,14 +54,17 @@ class HepOptions(TrackerOptions, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class HepCodec:
-    """Datagram codec: `receive_message`, `deadline`, `handle_deadline`, `restore`. Bytes never make it raise.
+    """Packet codec: `receive_message`, `deadline`, `handle_deadline`, `restore`. Bytes never make it raise.
 
-    counts: what was dropped on purpose and is no fault: `type_<n>` (payloads that are no SIP), keepalive, tail, clock_disagrees.
+    counts: what was dropped on purpose and is no fault: `type_<n>` (payloads that are no SIP), keepalive, tail, clock_disagrees; and
+    INVITEs for which there was no room, each counted but only the first of a flood told: flood, too_many_calls, table_full, too_long.
+    agents: (id, name) of each capture agent → seconds since 1970 UTC of its last packet.
     """
 
     def __init__(self, options: HepOptions, calls: CallsConfig | None = None) -> None:
         calls = calls or CallsConfig()
         self.counts: Counter[str] = Counter()
+        self.agents: dict[tuple[int, bytes], float] = {}
         self._key = options.auth_key.encode()
         self._keys = {address: key.encode() for address, key in options.auth_keys.items()}
         self._sources = Trust(options.sources) if options.sources else None
@@ -71,13 +76,17 @@ class HepCodec:
         trust = Trust(calls.trusted if options.trusted is None else options.trusted)
         self._tracker = CallTracker(plan, trust, options if options.agents else msgspec.structs.replace(options, agents=calls.agents))
 
+    def accepts_from(self, address: str) -> bool:
+        """May this address send HEP at all?"""
+        return self._sources is None or self._sources.covers(address)
+
     @property
     def live_calls(self) -> int:
         return len(self._tracker)
 
     def receive_message(self, source: tuple[str, int], data: bytes, now: float, received_at: datetime) -> list[Signal | Rejected]:
         """One datagram from a capture agent at `source`. `now` is what all timers count in."""
-        if self._sources is not None and not self._sources.covers(source[0]):
+        if not self.accepts_from(source[0]):
             return [Rejected(reason="unknown_source", raw=data)]
         try:
             packet = parse_packet(data)
@@ -85,11 +94,16 @@ class HepCodec:
             return [Rejected(reason=fault.reason, raw=data)]
         if not self._admits(source[0], packet):
             return [Rejected(reason="wrong_key" if packet.auth_key else "missing_key", raw=data)]
+        agent = (packet.agent_id, packet.agent_name)
+        self.agents[agent if agent in self.agents or len(self.agents) < MAX_AGENTS else OTHERS] = received_at.timestamp()
         if packet.tail:
             self.counts["tail"] += 1
         if packet.payload_type != SIP:
             self.counts[f"type_{packet.payload_type}"] += 1
             return []
+        shed = self._tracker.sheds(packet.payload, packet.source[0], now)
+        if shed:
+            return self._no_room(shed, packet.source[0], data, now)
         try:
             message = parse_message(packet.payload)
             found = self._tracker.receive(
@@ -107,8 +121,12 @@ class HepCodec:
                 return []
             return [Rejected(reason=fault.reason, raw=data)]
         except NoRoom as fault:
-            return [Rejected(reason=fault.reason, raw=data)]
+            return self._no_room(fault.reason, packet.source[0], data, now)
         return list(found)
+
+    def _no_room(self, reason: str, source: str, data: bytes, now: float) -> list[Signal | Rejected]:
+        self.counts[reason] += 1
+        return [Rejected(reason=reason, raw=data)] if self._tracker.is_news(source, reason, now) else []
 
     def deadline(self) -> float | None:
         return self._tracker.deadline()

@@ -17,7 +17,8 @@ MAX_CHUNKS = 128
 # A datagram carries at most 64 KiB uncompressed; compression may double that, no real SIP message is larger.
 MAX_INFLATED = 128 * 1024
 
-_MAGIC = (b"HEP3", b"EEP1", b"EEP3")
+MAGIC = (b"HEP3", b"EEP1", b"EEP3")
+HEAD_SIZE = 6  # magic and the length of the whole packet
 _CHUNK = struct.Struct("!HHH")
 _HEAD_OLD = struct.Struct("!BBBBHH")
 _TIME_OLD = struct.Struct("<IIHH")  # HEPv2: the sender's host order, little-endian wherever it was seen
@@ -56,7 +57,7 @@ def parse_packet(data: bytes) -> Packet:
     Errors: MalformedPacket with one of not_hep, bad_length, bad_chunk, too_many_chunks, no_payload, bad_compression, inflated_too_long.
     A tail behind the packet is ignored (`tail` says how long); unknown vendors and types are skipped; a known type of wrong size is absent.
     """
-    if data[:4] in _MAGIC:
+    if data[:4] in MAGIC:
         return _parse_chunks(data)
     if data[:1] in (b"\x01", b"\x02"):
         return _parse_old(data)
