@@ -172,7 +172,10 @@ class Store:
             self.down -= 1
             return [Verdict("refused", "store_down", retry=True)] * len(events)
         self.kept += events
-        return [Verdict("refused", event.reason) if isinstance(event, Rejected) else Verdict("refused", "undecidable") if self.unfit else STORED for event in events]
+        return [
+            Verdict("refused", event.reason) if isinstance(event, Rejected) else Verdict("refused", "undecidable") if self.unfit else STORED
+            for event in events
+        ]
 
     @property
     def events(self) -> list[Event]:
