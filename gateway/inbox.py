@@ -16,6 +16,7 @@ from gateway.clock import monotonic, utc_now
 from gateway.core import decide
 from gateway.core.command import Command, on_command
 from gateway.core.escalation import on_deadline
+from gateway.core.hand_over import Taken, told
 from gateway.core.incident import Incident
 from gateway.core.orders import delivered
 from gateway.core.state import Draft, Record, Refusal
@@ -49,6 +50,12 @@ class Timekeeper(Protocol):
 
     def step_again(self, step: timedelta) -> None:
         """The deadlines could not be shifted now."""
+
+    def hand_over_written(self, delivery: str) -> None:
+        """What another hotline said is on disk."""
+
+    def hand_over_again(self, incident: str, delivery: str, taken: Taken | None, reason: str) -> None:
+        """It could not be written now."""
 
 
 class Item:
@@ -267,6 +274,28 @@ class Delivered(Item):
 
     def handed_back(self) -> None:
         self.pipeline.report_again(self.key, self.failed)
+
+
+class HandedOver(Item):
+    """Another hotline has taken a matter, or refuses it."""
+
+    __slots__ = ("delivery", "incident", "pipeline", "reason", "taken")
+
+    def __init__(self, incident: str, delivery: str, taken: Taken | None, reason: str, pipeline: Timekeeper) -> None:
+        self.incident = incident
+        self.delivery = delivery
+        self.taken = taken
+        self.reason = reason
+        self.pipeline = pipeline
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        told(draft, self.incident, self.delivery, self.taken, self.reason, now)
+
+    def settled(self) -> None:
+        self.pipeline.hand_over_written(self.delivery)
+
+    def handed_back(self) -> None:
+        self.pipeline.hand_over_again(self.incident, self.delivery, self.taken, self.reason)
 
 
 class ClockStep(Item):

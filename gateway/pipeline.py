@@ -18,14 +18,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from drivers.contract import Rejected, Verdict
 from gateway.clock import monotonic, utc_now
 from gateway.core.command import Command
+from gateway.core.hand_over import Taken
 from gateway.core.incident import Incident, Leg, State
 from gateway.core.register import Register
 from gateway.core.state import Draft, Record, Seen, WorkingSet
 from gateway.dispatch.contract import Channel
+from gateway.dispatch.hand_over import HandOvers
 from gateway.dispatch.outbox import Key, Outbox
 from gateway.errors import StoreDown
 from gateway.event import Event, Kind, Phase
-from gateway.inbox import ClockStep, Commanded, Delivered, Due, Fact, Incoming, Item, Submission
+from gateway.inbox import ClockStep, Commanded, Delivered, Due, Fact, HandedOver, Incoming, Item, Submission
 from gateway.metrics import Metrics
 from gateway.store.store import Batch, KnownAlready, Store
 from gateway.store.writer import Writer
@@ -63,6 +65,7 @@ class Pipeline:
         self.working = working
         self.metrics = metrics
         self.outbox = Outbox(channels or {}, self, lambda: self.working.register, metrics)
+        self.hand_overs: HandOvers | None = None  # given by the app, as it needs the configuration
         self.is_store_down = False
         self.beat = monotonic()
         self._urgent: deque[Item] = deque()
@@ -135,6 +138,25 @@ class Pipeline:
         leg = known.leg(key[0]) if known else None
         return leg if leg is not None and (leg.delivery, leg.repeat, leg.pending) == key else None
 
+    def handed_over(self, incident: str, delivery: str, taken: Taken | None, reason: str) -> None:
+        """What another hotline said of a matter (see HandOvers). Lost in a crash, the record leaves again, same id."""
+        self._put(HandedOver(incident, delivery, taken, reason, self))
+
+    def still_handing(self, incident: str, delivery: str) -> Incident | None:
+        """The incident, while exactly this handing over of it still has to leave."""
+        known = self.working.incidents.get(incident)
+        handed = known.handed if known is not None and known.is_open else None
+        return known if handed is not None and handed.state == "pending" and handed.delivery == delivery else None
+
+    def hand_over_written(self, delivery: str) -> None:
+        """What another hotline said is on disk."""
+        if self.hand_overs is not None:
+            self.hand_overs.reported(delivery)
+
+    def hand_over_again(self, incident: str, delivery: str, taken: Taken | None, reason: str) -> None:
+        """It could not be written now: soon again."""
+        asyncio.get_running_loop().call_later(STORE_RETRY_S, self.handed_over, incident, delivery, taken, reason)
+
     def use(self, register: Register) -> None:
         """Swap the register in, whole. Decisions run in this same loop, so none sees half of it."""
         self.working.use(register)
@@ -149,7 +171,7 @@ class Pipeline:
         """After the working set was restored: arm every deadline, offer every pending order."""
         for incident in list(self.working.open_incidents):
             self._arm(incident)
-            self.outbox.offer(incident)
+            self._offer(incident)
 
     async def run(self) -> None:
         """Batch after batch, until `finish`. Cancelling between batches loses nothing that was receipted."""
@@ -175,6 +197,8 @@ class Pipeline:
     async def close(self) -> None:
         """Stop deliveries (they go on after the next start), write the signs of life, let the writer go."""
         await self.outbox.close()
+        if self.hand_overs is not None:
+            await self.hand_overs.close()
         while (self._saving or self._unsaved) and await self._save_seen():
             pass
         self._writer.close()
@@ -330,7 +354,7 @@ class Pipeline:
         draft.settle()
         self._unsaved.update(draft.seen)
         for incident in incidents:
-            self.outbox.offer(incident)
+            self._offer(incident)
             self._arm(incident)
             if incident.state is State.CLOSED:
                 self._leaving.append((now + CLOSED_KEPT, incident.id))
@@ -351,6 +375,12 @@ class Pipeline:
         ended = monotonic()
         for item in oldest.values():
             item.books.accept_seconds.observe(ended - item.submission.received)
+
+    def _offer(self, incident: Incident) -> None:
+        """Whatever of it still has to leave, leaves."""
+        self.outbox.offer(incident)
+        if self.hand_overs is not None:
+            self.hand_overs.offer(incident)
 
     def _mark_store(self, *, down: bool) -> None:
         if self.is_store_down != down:

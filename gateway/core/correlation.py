@@ -86,7 +86,7 @@ def voices_of(subject: Subject, event: Event) -> tuple[str, ...]:
 
 def forms_of(text: str) -> list[str]:
     """The user part of an address, and its E.164 form where it is plainly a Chinese subscriber's number as dialled."""
-    user = SCHEME.sub("", text.strip()).partition("@")[0].partition(";")[0][:MAX_VOICE]
+    user = re.split("[@;:]", SCHEME.sub("", text.strip()), maxsplit=1)[0][:MAX_VOICE]
     if not user or user.lower() in NOBODY:
         return []
     digits = user.translate(SEPARATORS)
