@@ -12,6 +12,7 @@ from drivers.pbx.ledger import Ledger, LedgerCall
 from drivers.sip.call import State
 
 MAX_CHANNELS = 50_000  # far above what one Asterisk carries; 20,000 calls of two legs
+MAX_MEMBERS = 64  # of a queue whose names are noted for a call
 MAX_TRIED = 16  # agents named who did not pick up
 OURS = "gateway-"  # Uniqueids of the channels that we originate begin so
 LATE_S = 3.0  # a channel's Newchannel may arrive after a list that names it
@@ -34,9 +35,9 @@ _CAUSES = {"17": "busy", "18": "no_answer", "19": "no_answer", "21": "declined"}
 
 
 class Channel:
-    """One channel. `linked`: its Linkedid now; `asked`: its far end asked to hang up; `member`: the queue member it rings."""
+    """One channel. `linked`: its Linkedid now; `asked`: its far end asked to hang up."""
 
-    __slots__ = ("application", "asked", "born", "bridge", "is_caller", "is_dialled", "linked", "member", "name", "number", "uid")
+    __slots__ = ("application", "asked", "born", "bridge", "is_caller", "is_dialled", "linked", "name", "number", "uid")
 
     def __init__(self, uid: str, linked: str, name: str, number: str, born: float) -> None:
         self.uid = uid
@@ -49,7 +50,6 @@ class Channel:
         self.asked = False
         self.is_caller = False  # of a call at the hotline
         self.is_dialled = False
-        self.member = ""
 
     @property
     def is_person(self) -> bool:
@@ -68,10 +68,11 @@ class Channel:
 class _Memory:
     """What the events of one call have said that is not news yet."""
 
-    __slots__ = ("agent_leg", "by", "left_queue", "statuses")
+    __slots__ = ("agent_leg", "by", "left_queue", "members", "statuses")
 
     def __init__(self) -> None:
         self.agent_leg = ""
+        self.members: dict[str, str] = {}  # extension → name of a queue's member
         self.by = ""  # of AgentComplete
         self.left_queue = False
         self.statuses: set[str] = set()
@@ -298,7 +299,7 @@ class AmiCalls:
             memory.agent_leg, memory.by = leg.uid, ""
         agent = self._agent(leg, call)
         if agent != call.agent:
-            call.agent_name = leg.member if leg.member != agent else ""
+            call.agent_name = memory.members.get(agent) or memory.members.get(leg.device, "")
         return self.ledger.answer(call, agent, now, at, raw, kind_raw, inferred)
 
     def _agent(self, leg: Channel, call: LedgerCall) -> str:
@@ -307,7 +308,7 @@ class AmiCalls:
         for candidate in said:
             if candidate in self._agents:
                 return candidate
-        return next((candidate for candidate in reversed(said) if candidate.isdigit()), "") or said[0] or leg.member or leg.device
+        return next((candidate for candidate in reversed(said) if candidate.isdigit()), "") or said[0] or leg.device
 
     def _bridge_entered(self, heard: _Heard) -> None:
         channel = self._see(heard)
@@ -376,8 +377,7 @@ class AmiCalls:
             self._note(call, "hold_s", number(heard.message["HoldTime"]))
 
     def _agent_called(self, heard: _Heard) -> None:
-        leg = self._agent_leg(heard)
-        call = self._call(self._see(heard)) or self._call(leg)
+        leg, call = self._member(heard)
         if leg is not None:
             leg.is_dialled = True
         if call is not None:
@@ -386,8 +386,7 @@ class AmiCalls:
 
     def _agent_silent(self, heard: _Heard) -> None:
         """RingTime is in milliseconds here, and in seconds in AgentConnect."""
-        leg = self._agent_leg(heard)
-        call = self._call(self._see(heard)) or self._call(leg)
+        leg, call = self._member(heard)
         if call is None or call.is_final:
             return
         _memory(call).statuses.add("NOANSWER")
@@ -398,35 +397,33 @@ class AmiCalls:
             tried.append({"agent": agent, "ring_s": None if rung_ms is None else rung_ms / 1000})
 
     def _agent_connected(self, heard: _Heard) -> None:
-        leg = self._agent_leg(heard)
-        call = self._call(self._see(heard)) or self._call(leg)
+        leg, call = self._member(heard)
         if call is None or call.is_final:
             return
         self._note(call, "hold_s", number(heard.message["HoldTime"]))
         self._note(call, "ring_s", number(heard.message["RingTime"]))
         if leg is not None and leg.is_person:
             heard.signals += self._answer(call, leg, *heard.rest)
-            return
-        # A Local/ member: its interface names the extension, unless the telephone behind it has answered already.
-        if call.state is not State.ANSWERED:
+        elif call.state is not State.ANSWERED:
+            # A Local/ member: its interface names the extension, unless the telephone behind it has answered already.
             agent = device_of(heard.message["Interface"]) or heard.message["MemberName"]
-            call.agent_name = heard.message.told("MemberName") if "/" not in heard.message["MemberName"] else ""
+            call.agent_name = _memory(call).members.get(agent, "")
             heard.signals += self.ledger.answer(call, agent, *heard.rest)
 
     def _agent_done(self, heard: _Heard) -> None:
-        self._agent_leg(heard)
-        call = self._call(self._see(heard))
+        _, call = self._member(heard)
         if call is not None:
             self._note(call, "talk_s", number(heard.message["TalkTime"]))
             _memory(call).by = heard.message["Reason"]
 
-    def _agent_leg(self, heard: _Heard) -> Channel | None:
-        """The channel that rings a queue member, and the member's name where somebody gave it one."""
+    def _member(self, heard: _Heard) -> tuple[Channel | None, LedgerCall | None]:
+        """The channel that rings a queue's member, and the call; the member's name is noted where somebody gave it one."""
         leg = self._see(heard, "Dest")
-        member = heard.message.told("MemberName")
-        if leg is not None and member and "/" not in member:
-            leg.member = member
-        return leg
+        call = self._call(self._see(heard)) or self._call(leg)
+        name = heard.message.told("MemberName")
+        if call is not None and name and "/" not in name and len(_memory(call).members) < MAX_MEMBERS:
+            _memory(call).members[device_of(heard.message["Interface"])] = name
+        return leg, call
 
     def _note(self, call: LedgerCall, fact: str, value: float | None) -> None:
         if value is not None:
