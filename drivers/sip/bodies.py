@@ -104,6 +104,12 @@ def _scaip() -> HandlerRow:
     return HandlerRow(ScaipOptions, ScaipBody)
 
 
+def _cap() -> HandlerRow:
+    from drivers.sip.cap import CapBody, CapOptions
+
+    return HandlerRow(CapOptions, CapBody)
+
+
 def _text() -> HandlerRow:
     from drivers.sip.text_body import TextBody, TextOptions
 
@@ -113,6 +119,7 @@ def _text() -> HandlerRow:
 # In this order they are asked, unless the line's `bodies` says otherwise. Plain text is the last resort: it takes any text/plain.
 HANDLERS: dict[str, Callable[[], HandlerRow]] = {
     "scaip": _scaip,
+    "cap": _cap,
     "text": _text,
 }
 
