@@ -8,7 +8,6 @@ import asyncio
 import gc
 import signal
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,9 +20,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.contract import Line, Rejected, Verdict, to_event
-from drivers.lines.client import ClientLine
-from drivers.lines.datagram import DatagramLine
-from drivers.lines.sip_port import SipLine
+from drivers.lines.measures import measures
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
 from drivers.supervisor import LineStatus, keep_running
@@ -38,6 +35,7 @@ from gateway.core.register import Register
 from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Call, Draft, WorkingSet
 from gateway.dispatch.contract import Channel
+from gateway.dispatch.hand_over import HandOvers
 from gateway.dispatch.registry import build_channels, check_channels
 from gateway.errors import ConfigError, GatewayError, StoreDown
 from gateway.event import Event, Kind, Phase
@@ -92,6 +90,8 @@ class House:
         self.pipeline.watch(self._tell)
         self.metrics.registry.register(_IncidentCollector(self))
         self.metrics.config_version(register.version)
+        self.hand_overs = HandOvers(config.hotline, config.folder, self.pipeline, lambda: self.working.register, self.metrics)
+        self.pipeline.hand_overs = self.hand_overs
         levels = ServiceLevels(config.calls.hotlines, config.hotline, config.profile)
         self.metrics.calls.measure(levels, lambda: map(_waiting, self.working.calls.values()))
 
@@ -175,6 +175,7 @@ class House:
                 await self.pipeline.note(Kind.STARTED, register=self.register.version, district=self.register.district)
                 await self._tell_gaps()
                 ways = [house.create_task(channel.run(), name=f"channel {name}") for name, channel in self.channels.items()]
+                ways.append(house.create_task(self.hand_overs.run(), name="hand_overs"))
                 lines = [house.create_task(self._line(index), name=line.name) for index, line in enumerate(self.config.line)]
                 rest = ways + lines
                 if self.config.console.enabled:
@@ -305,18 +306,15 @@ class _IncidentCollector(Collector):
         restarts = CounterMetricFamily("gateway_line_restarts", "How often a line was started again", labels=["line"])
         for name, status in self._house.lines.items():
             restarts.add_metric([name], status.restarts)
-        dropped = CounterMetricFamily("gateway_line_dropped", "What was heard and lost for want of room", labels=["line"])
-        counted = CounterMetricFamily("gateway_line_counted", "What a line of telephony, and its codec, count", labels=["line", "what"])
-        for name, line in self._house.built.items():
-            if isinstance(line, DatagramLine):
-                dropped.add_metric([name], line.counts["dropped"] + line.kernel_drops())
-            elif isinstance(line, ClientLine | SipLine):
-                dropped.add_metric([name], line.counts["dropped"])
-            if isinstance(line, DatagramLine | ClientLine | SipLine):
-                of_codec: Counter[str] = getattr(getattr(line, "codec", None), "counts", None) or Counter()
-                for what, count in (line.counts + of_codec).items():
-                    counted.add_metric([name, what], count)
-        yield from (restarts, dropped, counted)
+        families: dict[str, Any] = {}
+        for line_name, line in self._house.built.items():
+            for measure in measures(line):
+                name = f"gateway_line_{measure.name}"
+                if name not in families:
+                    family_of = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+                    families[name] = family_of(name, measure.text, labels=["line", *measure.labels])
+                families[name].add_metric([line_name, *measure.labels.values()], measure.value)
+        yield from (restarts, *families.values())
 
 
 def _waiting(call: Call) -> tuple[str, str, datetime | None]:
