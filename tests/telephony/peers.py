@@ -97,7 +97,7 @@ class Program:
 class Kamailio(Program):
     """The proxy of `kamailio.cfg`: rings `phones` (one, or two at once) whatever is called, and mirrors all to `gateway`, a SIP URI.
 
-    flags: WITH_AUTH, WITHOUT_100.
+    flags: ONE_AFTER_THE_OTHER (the second telephone only if the first is not taken), WITH_AUTH, WITHOUT_100.
     """
 
     def __init__(

@@ -87,6 +87,29 @@ async def test_two_telephones_ring_and_one_is_taken(tmp_path: Path, winner: int)
         assert [line.code for line in loser if line.method == "INVITE"] == [0, 180, 487]
 
 
+async def test_one_of_two_telephones_is_busy(tmp_path: Path) -> None:
+    """Its 486 is the proxy's matter: the caller goes on ringing at the other one."""
+    async with telephony(tmp_path, "phone", "phone_busy") as place:
+        await place.run("caller", d_ms=500)
+        assert place.ear.only("answered").detail["agent"] == "8001"
+
+
+async def test_both_telephones_are_busy(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone_busy", "phone_busy") as place:
+        await place.run("caller_refused")
+        assert place.ear.only("missed").detail["reason"] == "busy"
+
+
+async def test_one_telephone_after_the_other(tmp_path: Path) -> None:
+    """The proxy takes the call away from the first (CANCEL, 487) and rings the second: nobody has given up."""
+    flags = ["ONE_AFTER_THE_OTHER"]
+    async with telephony(tmp_path, "phone_cancelled", "phone", proxy_rings_ms=1000, flags=flags) as place:
+        await place.run("caller", d_ms=300)
+        assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
+        assert place.ear.only("answered").detail["agent"] == "8002"
+        assert [line.code for line in place.phones[0].logged() if line.method == "INVITE"] == [0, 180, 487]
+
+
 async def test_a_password_is_asked_for_first(tmp_path: Path) -> None:
     async with telephony(tmp_path, "phone", flags=["WITH_AUTH"]) as place:
         sipp = await place.run("caller_with_password", d_ms=500)
