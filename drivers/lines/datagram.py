@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+import structlog
 from twisted.internet import protocol
 from twisted.internet.defer import maybeDeferred
 
@@ -13,10 +14,13 @@ from gateway.config import LineConfig
 from gateway.errors import LineError
 
 MAX_DATAGRAM = 65_535
-# Five seconds of 1,000 full-size SIP copies a second; the kernel caps it at net.core.rmem_max and tells nobody.
+# Five seconds of 1,000 full-size SIP copies a second; the kernel gives at most net.core.rmem_max.
 RECEIVE_BUFFER = 8 * 1024 * 1024
+SMALL_BUFFER = 1024 * 1024  # below it a pause of a tenth of a second, with the store busy, loses datagrams in a flood
 SO_MEMINFO = 55  # Linux: nine counters of a socket; the last is the datagrams it had no room for
 _MEMINFO = struct.Struct("9I")
+
+log = structlog.get_logger()
 
 
 class DatagramLine(PacketLine):
@@ -62,6 +66,9 @@ class DatagramLine(PacketLine):
         try:
             opened.setblocking(False)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            granted = opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux tells the double, its own keeping included
+            if granted < SMALL_BUFFER:
+                log.warning("receive_buffer_small", line=self.name, octets=granted, remedy=f"sysctl net.core.rmem_max={RECEIVE_BUFFER}")
             opened.bind((self._interface, self._config_port))
         except OSError as error:
             opened.close()
