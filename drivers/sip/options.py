@@ -55,7 +55,7 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     authentication_for: dict[str, Policy] = {}
     invite: Literal[405, 486, 488] = 405
     merged: Literal["absorb", "refuse"] = "absorb"
-    max_body: Annotated[int, msgspec.Meta(ge=1024, le=16 * 1024 * 1024)] = MAX_BODY
+    max_body: Annotated[int, msgspec.Meta(ge=1024, le=MAX_BODY)] = MAX_BODY
     requests_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 1000
     retry_after_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     scanners: tuple[str, ...] = SCANNERS
