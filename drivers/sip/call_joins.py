@@ -6,11 +6,12 @@ common hint. Look-ups are dictionary look-ups, however many calls there are.
 
 import re
 
-from drivers.sip.call import Call, Leg
+from drivers.sip.call import Call, Leg, State
 from drivers.sip.message import Message, parse_params
 
 MAX_JOINS = 32  # keys one call may be known by
 MAX_HINT = 200
+NOBODY = "number:"  # key of callers whose number nobody told
 
 _B2B_SUFFIX = re.compile(r"[-_.]?b2b[-_.]?\d+$")
 
@@ -43,8 +44,7 @@ class Joins:
         """Legs of this call may start from this host: remember by what they will be known."""
         call = leg.call
         keys = [f"call:{leg.call_id}"[:MAX_HINT], *hints]
-        if call.caller.number:
-            keys.append(f"number:{call.caller.number}")
+        keys.append(f"number:{call.caller.number}" if call.caller.number else NOBODY)
         if correlation and correlation != leg.call_id:
             keys.append(f"correlation:{correlation}"[:MAX_HINT])
         for key in keys:
@@ -60,7 +60,7 @@ class Joins:
             if hinted:
                 return hinted[-1]
         if number is None:
-            return None
+            return None if to_hotline else self._waiting_nobody(source)
         # A second call of the same person from the same place is a second cry: it must not vanish in the first.
         found = [leg for leg in self._known.get((source[0], f"number:{number}"), {}).values() if leg.source != source]
         if to_hotline:
@@ -68,6 +68,11 @@ class Joins:
         same = [leg for leg in found if leg.user == user]
         best = same or found
         return best[-1] if best else None
+
+    def _waiting_nobody(self, source: Address) -> Leg | None:
+        """Nobody's number is nobody's number: of the anonymous callers whom no agent has yet, the one who has waited longest."""
+        waiting = (leg for leg in self._known.get((source[0], NOBODY), {}).values() if leg.source != source)
+        return next((leg for leg in waiting if leg.call.state is not State.ANSWERED or not leg.call.agent_heard), None)
 
     def drop(self, call: Call) -> None:
         for key in call.joins:

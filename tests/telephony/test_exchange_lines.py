@@ -23,6 +23,7 @@ from simulators.exchange.esl_server import EslServer
 from simulators.exchange.mirror import Mirror
 from simulators.exchange.mix import SHARES, Mix
 from simulators.exchange.model import Exchange, Settings
+from simulators.exchange.virtual import People
 
 CALLS = CallsConfig(area_code="0931", trusted=("198.51.100.20",), agents={"8001": "坐席一"})
 OUTCOMES = {
@@ -88,7 +89,7 @@ async def told(tmp_path):
     secret.write_text("geheim\n")
     await ami.start()
     await esl.start()
-    exchange.faces.append(mirror)
+    exchange.faces += [mirror, People(exchange)]
     configs = {
         "ami": ("ami", {"connect": f"tcp:127.0.0.1:{ami.port}"}, {"username": "gateway", "secret_file": str(secret)}),
         "esl-json": ("esl", {"connect": f"tcp:127.0.0.1:{esl.port}"}, {"password_file": str(secret)}),
@@ -119,6 +120,7 @@ async def test_every_call_of_a_mix_is_told_truly_on_every_wire(told) -> None:
     await exchange.drained()
     truths = list(exchange.truths)
     assert {truth["scenario"] for truth in truths} > set(SHARES) - {"anonymous", "late_number", "restricted"}
+    assert {truth["outcome"] for truth in truths} == {"answered", "abandoned", "missed"}
     for way, line in heard.items():
         await wait_until(lambda line=line: all(_is_over(line.of(truth)) for truth in truths), f"{way} has told every end")  # type: ignore[misc]
     wrong = [fault for way, line in heard.items() for truth in truths for fault in _faults(way, line, truth)]
@@ -165,9 +167,12 @@ def _is_over(events: list[Event]) -> bool:
 
 
 def _faults(way: str, line: Heard, truth: dict[str, Any]) -> list[str]:
-    """Where a line's story of a call differs from what happened."""
+    """Where a line's story of a call differs from what happened, as far as its wire tells: Asterisk's manager does not say that a number
+    is withheld, and two SIP legs with different callers have nothing in common."""
     events = line.of(truth)
     kinds = [event.kind for event in events]
+    if way == "hep" and truth["scenario"] == "late_number":
+        return []
     outcome = next((OUTCOMES[kind] for kind in reversed(kinds) if kind in OUTCOMES), None)
     last = events[-1].detail
     found = []
@@ -183,12 +188,12 @@ def _faults(way: str, line: Heard, truth: dict[str, Any]) -> list[str]:
         compare("caller", last["caller_e164"], truth["caller"])
     if truth["outcome"] == "answered":
         compare("agent", last.get("agent"), truth["agent"])
-    if truth["scenario"] == "restricted" and truth["outcome"] == "answered":  # Asterisk says so only with a NewCallerid
+    if truth["scenario"] == "restricted" and way != "ami":
         compare("presentation", last["presentation"], "restricted")
     if truth["by"] in ("caller", "agent") and truth["outcome"] != "missed":
         compare("by", last.get("by"), truth["by"])
     if truth["times"]["answered"]:
-        first = next(event.occurred_at.timestamp() for event in events if event.kind is Kind.CALL_ANSWERED)
+        first = next((event.occurred_at.timestamp() for event in events if event.kind is Kind.CALL_ANSWERED), 0.0)
         if abs(first - truth["times"]["answered"]) > 0.2:
             compare("answered at", first, truth["times"]["answered"])
     return found
