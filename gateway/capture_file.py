@@ -1,12 +1,15 @@
 """Packets out of a capture for `gateway decode` and `gateway calls`: everything in its order, IP fragments and TCP put together."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 import msgspec
 
 from drivers.capture import file, packets
+from drivers.capture.sip import SipStream, is_sip
+from drivers.sip.hep3 import MAGIC
+from drivers.sip.hep_frames import HepFrames
 from gateway.errors import GatewayError
 
 
@@ -39,6 +42,32 @@ def read_capture(data: bytes) -> Iterator[Packet]:
     except file.CaptureError as error:
         raise CaptureError(str(error)) from error
     yield from map(_packet, reader.finish(now))
+
+
+def sip_messages(found: Iterable[Packet]) -> Iterator[Packet]:
+    """SIP and nothing else: datagrams as they are, streams cut by Content-Length."""
+    streams: dict[tuple[object, object], SipStream] = {}
+    for packet in found:
+        if packet.is_stream:
+            stream = streams.setdefault((packet.source, packet.destination), SipStream(Counter()))
+            for message in stream.take(packet.payload, packet.gap):
+                yield msgspec.structs.replace(packet, payload=message)
+        elif is_sip(packet.payload):
+            yield packet
+
+
+def hep_packets(found: Iterable[Packet]) -> Iterator[Packet]:
+    """HEP and nothing else: datagrams as they are, streams cut by their length field. A stream broken off begins anew after the gap."""
+    streams: dict[tuple[object, object], HepFrames] = {}
+    for packet in found:
+        if packet.is_stream:
+            key = (packet.source, packet.destination)
+            if packet.gap or key not in streams:
+                streams[key] = HepFrames()
+            for one in streams[key].receive_data(packet.payload):
+                yield msgspec.structs.replace(packet, payload=one)
+        elif packet.payload[:4] in MAGIC:
+            yield packet
 
 
 def _packet(one: packets.Packet) -> Packet:

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,18 @@ import msgspec
 from drivers.contract import Codec, Rejected, Signal, believed_time
 from drivers.registry import DRIVERS, Driver, Transport, codec_for, driver_for
 from gateway import decode_calls
-from gateway.capture_file import Packet, read_capture
+from gateway.capture_file import Packet, hep_packets, read_capture, sip_messages
 from gateway.clock import utc_now
 from gateway.config import CallsConfig, LineConfig
+from gateway.decode_sip import Result, SipDesk, split_text
 from gateway.errors import ConfigError, GatewayError
+from gateway.recording import CODECS as CONVERSATIONS
+from gateway.recording import read_conversation, read_recording
 
 MAX_INPUT = 256 * 1024 * 1024  # bytes; a day of SIP at a hotline is less
 MAX_TIMERS = 1000  # timers run out after the last byte; a codec has a few
 PROFILES = ("generic", "station_reply")  # what `mqtt` stands for, tried in this order
+SIP = ("sip", "scaip")  # scaip is a body that a sip line reads
 
 Found = Signal | Rejected
 
@@ -33,14 +37,14 @@ Found = Signal | Rejected
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`decode` and `calls`."""
     decode = commands.add_parser("decode", help="read pasted bytes with a codec; one JSON object a signal")
-    decode.add_argument("codec", metavar="CODEC", help=f"mqtt, {', '.join(sorted(DRIVERS))}")
+    decode.add_argument("codec", metavar="CODEC", help=", ".join(sorted({"mqtt", "scaip", *DRIVERS})))
     _add_input(decode)
     decode.add_argument("--topic", help="topic of an MQTT message")
     decode.add_argument("--retain", action="store_true", help="the broker kept the MQTT message")
     decode.add_argument("--profile", action="append", metavar="P", help=f"broker codecs to try in order; default: {', '.join(PROFILES)}")
     decode.set_defaults(run=run)
     calls = commands.add_parser("calls", help="read a capture of telephony; one JSON object a call")
-    calls.add_argument("codec", metavar="CODEC", choices=("sip", "hep"), help="sip or hep")
+    calls.add_argument("codec", metavar="CODEC", choices=("sip", "hep", "ami", "esl"), help="sip, hep, ami or esl")
     _add_input(calls)
     calls.set_defaults(run=run_calls)
 
@@ -53,6 +57,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         ("text", "the characters themselves"),
         ("hexl", "one packet a line, the last column is hex"),
         ("pcap", "a pcap or pcapng file"),
+        ("ami", 'a recorded conversation with an exchange: JSON lines {"t", "dir", "data"}, or the bytes themselves'),
     ):
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=means)
     parser.add_argument("--config", metavar="LINE.toml", help="a [[line]] table as in gateway.toml; [calls] counts too")
@@ -107,10 +112,11 @@ def _guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namesp
 
 
 def _decode(args: argparse.Namespace) -> int:
-    line, calls = _read_config(args)
+    line, calls = _read_config(args, {"mqtt": PROFILES, "scaip": ("sip",)})
     data = _read_input(args.file)
     names = tuple(args.profile or PROFILES) if args.codec == "mqtt" else (args.codec,)
-    driver = driver_for(names[0])
+    driver = driver_for("sip" if args.codec == "scaip" else names[0])
+    _check_form(args)
     if not data.strip():
         return _no_input(args)
     options = line.options if line is not None else {}
@@ -118,25 +124,27 @@ def _decode(args: argparse.Namespace) -> int:
         found = _decode_publish([codec_for(name, options, calls) for name in names], args, data)
     elif args.topic or args.retain or args.profile:
         raise GatewayError(f"--topic, --retain and --profile belong to mqtt, not to {args.codec}")
+    elif args.codec in SIP:
+        found = map(_shown_sip, SipDesk(options, calls, args.now, only_texts=args.codec == "scaip").read(_packets(args, data, is_text=True)))
+    elif args.codec in CONVERSATIONS:
+        told = read_conversation(args.codec, _packets(args, data, is_text=True), options, calls, args.now)
+        found = (_shown(one.found, one.at, b"", []) for one in told)
     else:
         found = _decode_packets(driver, lambda: codec_for(names[0], options, calls), args, data)
     read = rejected = 0
     for one in found:
         print(json.dumps(one, ensure_ascii=False, default=str))
-        read, rejected = read + ("kind" in one), rejected + ("rejected" in one)
+        read, rejected = read + ("rejected" not in one), rejected + ("rejected" in one)
     return 0 if read and not rejected else 1
 
 
 def _calls(args: argparse.Namespace) -> int:
-    line, calls = _read_config(args)
+    line, calls = _read_config(args, {"sip": ("hep",)})
     data = _read_input(args.file)
+    _check_form(args)
     if not data.strip():
         return _no_input(args)
-    packets = _packets(args, data, is_text=args.codec == "sip")
-    if args.form == "pcap":
-        packets = (packet for packet in packets if decode_calls.concerns(args.codec, packet.payload))
-    elif args.codec == "sip":
-        packets = (msgspec.structs.replace(packet, payload=one) for packet in packets for one in decode_calls.split_sip(packet.payload))
+    packets = _packets(args, data, is_text=args.codec != "hep")
     summary = decode_calls.read_calls(args.codec, packets, line.options if line is not None else {}, calls, args.now)
     for call in summary.calls:
         print(json.dumps(call, ensure_ascii=False, default=str))
@@ -154,8 +162,13 @@ def _no_input(args: argparse.Namespace) -> int:
     return 1
 
 
-def _read_config(args: argparse.Namespace) -> tuple[LineConfig | None, CallsConfig]:
-    """The first [[line]] of this codec, and [calls]; without --config the codec's own defaults."""
+def _check_form(args: argparse.Namespace) -> None:
+    if args.form == "ami" and args.codec not in CONVERSATIONS:
+        raise GatewayError(f"--ami belongs to {' and '.join(CONVERSATIONS)}, not to {args.codec}; use --text, --hex, --hexl or --pcap")
+
+
+def _read_config(args: argparse.Namespace, codecs: dict[str, tuple[str, ...]]) -> tuple[LineConfig | None, CallsConfig]:
+    """The first [[line]] of this codec, and [calls]; without --config the codec's own defaults. codecs: of which lines a word means."""
     if args.config is None:
         return None, CallsConfig()
     try:
@@ -165,7 +178,7 @@ def _read_config(args: argparse.Namespace) -> tuple[LineConfig | None, CallsConf
         lines = msgspec.convert(tables if isinstance(tables, list) else [tables], list[LineConfig])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigError([f"{args.config}: {error}"]) from error
-    names = {"mqtt": PROFILES, "sip": ("hep",)}.get(args.codec, (args.codec,))
+    names = codecs.get(args.codec, (args.codec,))
     fitting = [line for line in lines if line.codec in names]
     if not fitting:
         raise ConfigError([f"{args.config}: has no [[line]] with codec {' or '.join(names)}; write one"])
@@ -184,16 +197,20 @@ def _read_input(name: str) -> bytes:
 
 
 def _packets(args: argparse.Namespace, data: bytes, *, is_text: bool) -> Iterator[Packet]:
-    """The input as packets. Only a capture file knows times and addresses."""
+    """The input as packets; of SIP and HEP whole messages only. Only captures and recordings know times and sides."""
     form = args.form or ("text" if is_text else "hex")
-    if form == "pcap":
-        yield from read_capture(data)
-        return
     nobody = ("", 0)
-    if form == "hexl":
+    if form == "pcap":
+        found: Iterable[Packet] = read_capture(data)
+        yield from sip_messages(found) if args.codec in SIP else hep_packets(found) if args.codec == "hep" else found
+    elif form == "ami" or (args.form is None and args.codec in CONVERSATIONS):
+        yield from read_recording(data)
+    elif form == "hexl":
         for line in data.decode("ascii", "replace").splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
                 yield Packet(0.0, nobody, nobody, _from_hex(line.split()[-1]))
+    elif form == "text" and args.codec in SIP:
+        yield from (Packet(0.0, nobody, nobody, one) for one in split_text(data))
     else:
         yield Packet(0.0, nobody, nobody, data if form == "text" else _from_hex(data.decode("ascii", "replace")))
 
@@ -262,8 +279,6 @@ def _run_out(codec: Codec, now: float) -> Iterator[Found]:
 
 def _decode_datagrams(codec: Any, args: argparse.Namespace, packets: Iterator[Packet]) -> Iterator[dict[str, object]]:
     for packet in packets:
-        if args.form == "pcap" and not decode_calls.concerns(args.codec, packet.payload):
-            continue
         at = args.now or (datetime.fromtimestamp(packet.time, UTC) if packet.time else utc_now())
         for one in codec.receive_message(packet.source, packet.payload, packet.time, at):
             yield _shown(one, at, b"", [])
@@ -287,6 +302,13 @@ def _decode_publish(codecs: list[Any], args: argparse.Namespace, data: bytes) ->
 
 
 # --- output
+
+
+def _shown_sip(result: Result) -> dict[str, object]:
+    """As below; a SIP answer may be followed by a MESSAGE of ours."""
+    reply = b"".join(result.replies)
+    shown = result.facts | {"reply_hex": reply.hex() or None} if result.found is None else _shown(result.found, result.at, reply, [])
+    return shown | ({"replies_hex": [one.hex() for one in result.replies]} if len(result.replies) > 1 else {})
 
 
 def _shown(one: Found, at: datetime, reply: bytes, chatter: list[bytes]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Calls out of captured telephony: feeds HEP datagrams or bare SIP to the call tracker and adds its signals up, call by call."""
+"""Calls out of captured telephony: HEP datagrams or bare SIP through the call tracker, AMI and ESL through their codecs; added up call by call."""
 
 import ipaddress
 import re
@@ -16,9 +16,9 @@ from gateway.capture_file import Packet
 from gateway.clock import utc_now
 from gateway.config import CallsConfig
 from gateway.event import Kind
+from gateway.recording import CODECS, Told, read_conversation
 
 _START_LINE = re.compile(rb"(?:[A-Z]{3,12} [^\r\n ]+ SIP/2\.0|SIP/2\.0 \d{3}[^\r\n]*)\r?\n")
-_HEP = (b"HEP3", b"EEP1", b"EEP3")
 _OUTCOMES = {Kind.CALL_ANSWERED: "answered", Kind.CALL_TRANSFERRED: "transferred", Kind.CALL_ABANDONED: "abandoned", Kind.CALL_MISSED: "missed"}
 MAX_SIP = 65_000  # what fits beside the addresses into one HEP packet, whose length has 16 bits
 
@@ -30,20 +30,17 @@ class Summary(msgspec.Struct):
     rejected: Counter[str]
 
 
-def concerns(codec: str, payload: bytes) -> bool:
-    """Does a packet out of a capture belong to this codec? Media, broadcasts and the like do not."""
-    if codec == "hep":
-        return payload[:4] in _HEP
-    return codec != "sip" or _START_LINE.match(payload.lstrip(b"\r\n\0")) is not None
-
-
 def split_sip(data: bytes) -> Iterator[bytes]:
-    """Messages written one after the other as text, each from its start line to the next one; line ends become CRLF."""
+    """Messages written one after the other as text, each from its start line to the next one; where there is no CRLF, line ends become it."""
     starts = [match.start() for match in _START_LINE.finditer(data) if match.start() == 0 or data[match.start() - 1 : match.start()] == b"\n"]
     if not starts:
         yield data
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True) if starts else ():
-        message = data[start:end].replace(b"\r\n", b"\n")
+        message = data[start:end]
+        if b"\r\n\r\n" in message:
+            yield message
+            continue
+        message = message.replace(b"\r\n", b"\n")
         yield message.rstrip(b"\n").replace(b"\n", b"\r\n") + (b"\r\n\r\n" if b"\n\n" not in message.rstrip(b"\n") else b"\r\n")
 
 
@@ -65,29 +62,38 @@ def as_hep(packet: Packet) -> bytes:
 
 def read_calls(codec: str, packets: Iterable[Packet], options: dict[str, object], calls: CallsConfig, fixed: datetime | None) -> Summary:
     """All calls of the packets; at the end every timer runs out, so that each call has its outcome (`inferred` where nobody said it)."""
-    reader = codec_for("hep", options, calls)
     told: dict[str, _Told] = {}
     rejected: Counter[str] = Counter()
+    if codec in CODECS:
+        found = read_conversation(codec, packets, options, calls, fixed)
+    else:
+        found = _read_sip(codec, packets, options, calls, fixed)
+    for one in found:
+        if isinstance(one.found, Rejected):
+            rejected[one.found.reason] += 1
+        else:
+            told.setdefault(str(one.found.detail.get("call")), _Told(one.began_s)).add(one.found, one.at_s)
+    return Summary([one.summary(name) for name, one in told.items()], rejected)
+
+
+def _read_sip(codec: str, packets: Iterable[Packet], options: dict[str, object], calls: CallsConfig, fixed: datetime | None) -> Iterator[Told]:
+    reader = codec_for("hep", options, calls)
     now = 0.0
 
-    def take(found: Iterable[Signal | Rejected], at_s: float) -> None:
+    def told(found: Iterable[Signal | Rejected]) -> Iterator[Told]:
         for one in found:
-            if isinstance(one, Rejected):
-                rejected[one.reason] += 1
-            else:
-                told.setdefault(str(one.detail.get("call")), _Told(at_s)).add(one, at_s)
+            yield Told(one, now, now, fixed or utc_now())
 
     for packet in packets:
         time = packet.time or _told_time(codec, packet.payload)
         now = max(now, time)
-        take(_expired(reader, now), now)
+        yield from told(_expired(reader, now))
         at = fixed or (datetime.fromtimestamp(time, UTC) if time else utc_now())
         payload = as_hep(packet) if codec == "sip" else packet.payload
-        take(reader.receive_message(packet.source, payload, now, at), now)
+        yield from told(reader.receive_message(packet.source, payload, now, at))
     while (deadline := reader.deadline()) is not None:
         now = max(now, deadline)
-        take(reader.handle_deadline(now, fixed or utc_now()), now)
-    return Summary([one.summary(name) for name, one in told.items()], rejected)
+        yield from told(reader.handle_deadline(now, fixed or utc_now()))
 
 
 def _told_time(codec: str, payload: bytes) -> float:
