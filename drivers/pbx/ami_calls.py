@@ -391,10 +391,10 @@ class AmiCalls:
             return
         _memory(call).statuses.add("NOANSWER")
         rung_ms = number(heard.message["RingTime"])
-        tried = call.facts.setdefault("tried", [])
+        tried = call.facts.get("tried", [])
         agent = self._agent(leg, call) if leg is not None else device_of(heard.message["Interface"])
-        if isinstance(tried, list) and len(tried) < MAX_TRIED:
-            tried.append({"agent": agent, "ring_s": None if rung_ms is None else rung_ms / 1000})
+        if isinstance(tried, list) and len(tried) < MAX_TRIED:  # a new list: events told before hold the old one
+            call.facts["tried"] = [*tried, {"agent": agent, "ring_s": None if rung_ms is None else rung_ms / 1000}]
 
     def _agent_connected(self, heard: _Heard) -> None:
         leg, call = self._member(heard)

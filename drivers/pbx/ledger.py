@@ -274,11 +274,11 @@ class Ledger:
         for token in (other.token, *other.aliases):
             self._calls.pop(token, None)
             self.alias(into, token)
-        self._by_key[other.key] = into
-        into.facts.setdefault("merged", [])
-        merged = into.facts["merged"]
-        if isinstance(merged, list) and len(merged) < MAX_ALIASES:
-            merged.append(other.key)
+        del self._by_key[other.key]
+        merged = into.facts.get("merged", [])
+        if isinstance(merged, list) and len(merged) < MAX_ALIASES:  # a new list: events told before hold the old one
+            self._by_key[other.key] = into
+            into.facts["merged"] = [*merged, other.key]
         return found
 
     # ---- inside
