@@ -17,6 +17,7 @@ from servers import program
 from waiting import wait_until
 
 from drivers.contract import STORED, Line, Rejected, Verdict
+from drivers.lines.packet_stream import PacketStreamLine
 from drivers.registry import build_line
 from gateway.config import CallsConfig, LineConfig
 from gateway.event import Event
@@ -316,7 +317,12 @@ async def listening(listen: str = "udp:0:interface=127.0.0.1", **options: object
 
 
 async def heard_all(ear: Listening, host: str = "127.0.0.1") -> None:
-    """Kamailio has ended: what it sent lies in our socket. Once a last word of the test's own was read, all of that was."""
+    """Kamailio has ended: what it sent lies in our socket. UDP: once a last word of the test's own was read, all of that was; TCP: once
+    the connection is closed."""
+    if isinstance(ear.line, PacketStreamLine):
+        line = ear.line
+        await wait_until(lambda: not line.connections, "the proxy's connections are read to their end")
+        return
     before = len(ear.rejected)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as last:
         last.sendto(b"the end", (host, ear.port))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from waiting import wait_until
 
-from tests.telephony.peers import Kamailio, Listening, Sipp, as_seen, calls_of, heard_all, listening
+from tests.telephony.peers import Kamailio, Listening, Sipp, as_seen, bracketed, calls_of, heard_all, listening
 
 # Kamailio stamps when it duplicates, SIPp when it has read or written: on an idle machine 1 ms apart. A loaded one may lend its cores
 # to somebody else in between; what is waited for in these calls lasts longer than this, so that kinds cannot pass for one another.
@@ -60,17 +60,18 @@ async def telephony(
     flags: Sequence[str] = (),
     hep_version: int = 3,
     hep_key: str = "",
+    hep_over: str = "udp",
     **options: object,
 ) -> AsyncIterator[Telephony]:
     """Telephones of these scenarios behind a proxy, heard by a line with these options. They ring so long."""
     interface = host.replace(":", "\\:")
     async with contextlib.AsyncExitStack() as stack:
-        ear = await stack.enter_async_context(listening(f"udp:0:interface={interface}", **options))
+        ear = await stack.enter_async_context(listening(f"{hep_over}:0:interface={interface}", **options))
         ringing = [Sipp(folder, phone, host=host, tcp=tcp, d_ms=d_ms) for phone, d_ms in zip(phones, ring_ms, strict=False)]
         for phone in ringing:
             await stack.enter_async_context(phone)
         uris = [phone.uri(str(8001 + number)) for number, phone in enumerate(ringing)]
-        gateway = f"sip:{f'[{host}]' if ':' in host else host}:{ear.port}"
+        gateway = f"sip:{bracketed(host)}:{ear.port};transport={hep_over}"
         proxy = Kamailio(folder, gateway, *uris, host=host, ring_ms=proxy_rings_ms, flags=flags, hep_version=hep_version, hep_key=hep_key)
         await stack.enter_async_context(proxy)
         yield Telephony(folder, ear, proxy, ringing, tcp)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from tests.telephony.peers import Sipp, caller, calls_of
+from tests.telephony.peers import Kamailio, Sipp, as_seen, caller, calls_of, free_sip_port, listening
 from tests.telephony.place import TOLERANCE_S, telephony
 
 
@@ -189,3 +189,24 @@ async def test_a_wrong_key(tmp_path: Path) -> None:
         await wait_until(lambda: len(place.ear.rejected) == 13, "every copy was refused")
         assert place.ear.events == []
         assert {item.reason for item in place.ear.rejected} == {"wrong_key"}
+
+
+async def test_hep_over_tcp(tmp_path: Path) -> None:
+    async with telephony(tmp_path, "phone", hep_over="tcp") as place:
+        await place.run("caller", 3, d_ms=500)
+        assert place.ear.line.counts["packets"] == 3 * 13  # type: ignore[attr-defined]
+
+
+async def test_hep_over_tcp_when_the_gateway_was_away(tmp_path: Path) -> None:
+    """Kamailio opens another connection for what it has to tell next; nothing must be restarted."""
+    port = free_sip_port()
+    where, gateway = f"tcp:{port}:interface=127.0.0.1", f"sip:127.0.0.1:{port};transport=tcp"
+    async with Sipp(tmp_path, "phone", d_ms=300) as phone, Kamailio(tmp_path, gateway, phone.uri("8001")) as proxy:
+        for life in range(3):
+            sipp = Sipp(tmp_path, "caller", d_ms=300)
+            if life == 1:
+                await sipp.calls(proxy.address)  # nobody hears it
+                continue
+            async with listening(where) as ear:
+                await sipp.calls(proxy.address)
+                await wait_until(lambda ear=ear, sipp=sipp: ear.kinds() == as_seen(sipp), "the call was heard")  # type: ignore[misc]

@@ -44,12 +44,18 @@ def test_kamailio_takes_it_as_pasted(tmp_path: Path) -> None:
     assert "config file ok" in checked.stderr
 
 
-def test_the_gateway_takes_its_part() -> None:
-    [text] = blocks("toml")
-    tables = tomllib.loads(text)
-    calls = msgspec.convert(tables["calls"], CallsConfig)
-    [config] = msgspec.convert(tables["line"], list[LineConfig])
+def test_the_gateway_takes_its_part(tmp_path: Path) -> None:
+    plain, encrypted = (tomllib.loads(text) for text in blocks("toml"))
+    calls = msgspec.convert(plain["calls"], CallsConfig)
+    [config] = msgspec.convert(plain["line"], list[LineConfig])
     assert check_line(config) == []
     more = {"strip": ["9"], "answer_on": "agent_leg", "agents": {"192.0.2.31": "8001"}}
     line = build_line(msgspec.structs.replace(config, options={**config.options, **more}), calls)
     assert (line.name, line.codec_name, line.mandatory) == ("pbx", "hep", True)
+
+    [config] = msgspec.convert(encrypted["line"], list[LineConfig])
+    for name in ("hep-key.pem", "hep-chain.pem"):
+        (tmp_path / name).touch()
+    assert config.listen is not None
+    config = msgspec.structs.replace(config, listen=config.listen.replace("/etc/gateway", str(tmp_path)))
+    assert check_line(config) == []
