@@ -97,7 +97,8 @@ class ClientLine:
             reason = await self._converse(report, delivery)
             if not delivery.done():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._delivery.emptied(), SETTLE_S)
+                    async with asyncio.timeout(SETTLE_S):
+                        await self._delivery.emptied()
             raise LineError(reason)
         finally:
             delivery.cancel()
@@ -109,7 +110,8 @@ class ClientLine:
             self.counts["wishes_refused"] += 1
             return Told(outcome="refused", reason="too_many_wishes")
         token = next(self._tokens)
-        future = self._wishes[token] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._wishes[token] = future
         limit_s = WISH_S + (wish.ring_s if isinstance(wish, Dial | Ring) else 0.0)
         try:
             self.codec.ask(wish, token, clock.monotonic())
@@ -117,7 +119,8 @@ class ClientLine:
                 self._run.flush()
             else:
                 self._tell_wishes()
-            return await asyncio.wait_for(future, limit_s)
+            async with asyncio.timeout(limit_s):
+                return await future
         except TimeoutError:
             return Told(outcome="failed", reason="timeout")
         finally:
@@ -245,7 +248,8 @@ class _Run:
                     self._connection.resume()
                 wait_s = 0.1 if wait_s is None else min(wait_s, 0.1)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # not wait_for: in Python 3.11 it may swallow a cancellation
+                    await self._moved.wait()
 
     def _receive(self, data: bytes) -> None:
         """Twisted hands over bytes. Decoding takes microseconds a message; storing is the delivery's."""

@@ -115,7 +115,8 @@ class Delivery:
         deadline = self._codec.deadline()
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), None if deadline is None else max(0.0, deadline - clock.monotonic()))
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - clock.monotonic())):  # wait_for may swallow a cancellation
+                await self._wake.wait()
 
 
 class _Hold:
