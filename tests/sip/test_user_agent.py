@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from drivers.contract import STORED, Rejected, Signal, Verdict
@@ -33,7 +34,7 @@ class Desk:
         self.now = 1000.0
         calls = CallsConfig(hotlines=("12349",), area_code="0931")
         credentials = Credentials(devices=passwords or {}, accounts=accounts or {})
-        self.agent = UserAgent("sip", SipOptions(**options), calls, credentials, b"s" * 32, self.now)  # type: ignore[arg-type]
+        self.agent = UserAgent("sip", msgspec.convert(options, SipOptions), calls, credentials, b"s" * 32, self.now)
         self.signals: list[Signal] = []
         self.rejected: list[str] = []
         self.verdict: Verdict | Callable[[Signal | Rejected], Verdict] | None = STORED
