@@ -38,6 +38,7 @@ class Session:
     """One connection."""
 
     writer: asyncio.StreamWriter
+    task: "asyncio.Task[None] | None"
     user: User | None = None
     mask: frozenset[str] = CLASSES
     challenge: str = ""
@@ -81,15 +82,16 @@ class AmiServer:
         self.exchange.faces.append(self)
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection."""
+        """Stop listening and cut every connection; returns when all have noticed."""
         if self._server is not None:
             self._server.close()
+        serving = [session.task for session in self.sessions if session.task is not None]
         self.reset()
         if self in self.exchange.faces:
             self.exchange.faces.remove(self)
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*serving, *self._tasks, return_exceptions=True)
 
     def reset(self) -> None:
         """Fault: every connection is cut in the middle (RST), nothing said."""
@@ -149,7 +151,7 @@ class AmiServer:
     # ---- sessions
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(writer)
+        session = Session(writer, asyncio.current_task())
         self.sessions.append(session)
         writer.write(BANNER)
         try:

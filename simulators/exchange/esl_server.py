@@ -33,6 +33,7 @@ class Session:
     """One connection. subclasses: those of CUSTOM that it asked for."""
 
     writer: asyncio.StreamWriter
+    task: "asyncio.Task[None] | None"
     is_in: bool = False
     form: str = "plain"
     names: set[str] = field(default_factory=set)
@@ -79,7 +80,9 @@ class EslServer:
             self._pulse.cancel()
         if self in self.exchange.faces:
             self.exchange.faces.remove(self)
+        serving = [session.task for session in self.sessions if session.task is not None]
         self.reset()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     def reset(self) -> None:
         """Fault: every connection is cut in the middle, nothing said."""
@@ -141,7 +144,7 @@ class EslServer:
             writer.write(f"Content-Type: text/rude-rejection\nContent-Length: {len(body)}\n\n".encode() + body)
             writer.close()
             return
-        session = Session(writer)
+        session = Session(writer, asyncio.current_task())
         self.sessions.append(session)
         writer.write(b"Content-Type: auth/request\n\n")
         try:

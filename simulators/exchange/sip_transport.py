@@ -37,7 +37,7 @@ class SipTransport:
         self._witness = witness
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._streams: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Bind UDP and TCP to one port; 0: any free one."""
@@ -59,8 +59,10 @@ class SipTransport:
             self._udp.close()
         if self._tcp is not None:
             self._tcp.close()
-        for writer in list(self._writers):
+        serving = [task for task in self._streams.values() if task is not None]
+        for writer in list(self._streams):
             writer.transport.abort()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     def send(self, data: bytes, peer: Peer, call_id: str) -> None:
         """Send one message; a peer that is gone is not told."""
@@ -77,7 +79,7 @@ class SipTransport:
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(writer.get_extra_info("peername")[:2], writer)
-        self._writers.add(writer)
+        self._streams[writer] = asyncio.current_task()
         buffer = bytearray()
         try:
             while data := await reader.read(65_536):
@@ -87,7 +89,7 @@ class SipTransport:
         except (OSError, ValueError):
             return
         finally:
-            self._writers.discard(writer)
+            del self._streams[writer]
             writer.close()
 
     def _take(self, data: bytes, peer: Peer) -> None:

@@ -142,7 +142,7 @@ class EslReader:
         found = []
         for headers, body in self.frames:
             if headers["Content-Type"] == "text/event-json":
-                found.append(json.loads(body.decode("gb18030" if b"\xcd\xf5" in body else "utf-8")))
+                found.append(json.loads(body.decode("utf-8", "surrogateescape")))
             elif headers["Content-Type"] == "text/event-plain":
                 head, _, inner = body.decode().partition("\n\n")
                 fields = dict(line.split(": ", 1) for line in head.split("\n"))
