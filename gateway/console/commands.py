@@ -17,6 +17,8 @@ FIELDS: dict[Action, dict[str, tuple[type, bool]]] = {
     Action.NOTE: {"text": (str, True)},
     Action.STEP: {"step": (str, True)},
     Action.IDENTIFY: {"person": (str, True)},
+    Action.MERGE: {"into": (str, True)},
+    Action.HAND_OVER: {"to": (str, True), "note": (str, False)},
     Action.RESOLVE: {"outcome": (str, True), "note": (str, False)},
     Action.CALL_BACK: {"satisfaction": (int, False), "note": (str, False), "complaint": (bool, False)},
     Action.COMPLAIN: {"note": (str, True)},

@@ -34,6 +34,7 @@ from gateway.console.server import BODY_LIMIT, listen_address, serve
 from gateway.console.sessions import COOKIE, LIFE_S, Session, Sessions
 from gateway.console.views import Json
 from gateway.core.command import Command
+from gateway.core.hand_over import event_of
 from gateway.core.incident import Action, Incident, State
 from gateway.errors import Refused, StoreDown
 from gateway.event import Kind
@@ -41,6 +42,7 @@ from gateway.metrics import own_version
 
 __all__ = ["listen_address", "make_app", "serve"]
 
+EXTENSION = re.compile(r"[0-9A-Za-z*#_.-]{1,16}")  # of a desk's telephone, as the exchange names it
 NAME_LIMIT = 32  # characters of a name on duty
 KEY_LIMIT = 64  # characters of an Idempotency-Key; ours are 32 hex digits
 POLL_LIMIT_S = 20.0
@@ -74,6 +76,8 @@ def make_app(
         Route("/api/v1/changes", console.changes),
         WebSocketRoute("/api/v1/feed", console.feed_socket),
         Route("/api/v1/lines", console.lines),
+        Route("/api/v1/call-backs", console.call_backs),
+        Route("/api/v1/hand-overs", console.hand_overs, methods=["POST"]),
         Route("/api/v1/incidents/{id}", console.incident),
         Route("/api/v1/incidents/{id}/reveal", console.reveal, methods=["POST"]),
         Route("/api/v1/incidents/{id}/{action}", console.command, methods=["POST"]),
@@ -144,14 +148,18 @@ class Console:
     async def duty(self, request: Request) -> Response:
         """上岗 and 离岗. The name is what was typed: unverified until there are accounts."""
         session = self._own_page(request)
-        name = (await _body(request)).get("name")
+        body = await _body(request)
+        name, extension = body.get("name"), body.get("extension", session.extension)
         if name is not None and not (isinstance(name, str) and 1 <= len(name.strip()) <= NAME_LIMIT and name.strip().isprintable()):
             raise Refused("bad_name", 400, limit=NAME_LIMIT)
+        if extension is not None and not (isinstance(extension, str) and EXTENSION.fullmatch(extension)):
+            raise Refused("bad_extension", 400)
         name = None if name is None else name.strip()
         who = name or session.name
         if who is not None and name != session.name:
             await self.house.note(Kind.NOTE, who, duty=name is not None, verified=False)
         session.name = name
+        self.sessions.sit_at(session, extension if name is not None else None)
         return _json(self._session_view(session))
 
     async def changes(self, request: Request) -> Response:
@@ -221,6 +229,11 @@ class Console:
 
     async def lines(self, _: Request) -> Response:
         return _json({"lines": self._lines()})
+
+    async def call_backs(self, _: Request) -> Response:
+        """Whoever waits to be called back, in order."""
+        house = self.house
+        return _json({"call_backs": views.call_back_list(house.register, house.incidents.values(), house.now())})
 
     async def incident(self, request: Request) -> Response:
         """All of one incident, as far as this reader may see it."""
@@ -343,13 +356,33 @@ class Console:
             return _json({"outcome": verdict.outcome})
         return _json({"reason": verdict.reason}, 503 if verdict.retry else 409)
 
+    async def hand_overs(self, request: Request) -> Response:
+        """The record of a matter from another hotline, signed with the secret shared with it. The answer says its number here."""
+        body = await _read(request)
+        signature = request.headers.get("x-signature", "")
+        house = self.house
+        known = [one for one in house.config.hotline if one.secret_file and self._is_signed_with(one.secret_file, body, signature)]
+        if not known:
+            raise Refused("bad_signature", 401)
+        event = event_of(body, known[0].number, house.now())
+        (verdict,) = await house.receive([event])
+        if not verdict.kept:
+            return _json({"reason": verdict.reason}, 503 if verdict.retry else 409)
+        tracking = str(event.detail["tracking"])
+        mine = next((one.id for one in house.incidents.values() if one.tracking == tracking), None)
+        return _json({"tracking": tracking, "incident": mine, "outcome": "accepted" if verdict.outcome == "stored" else "known"})
+
     def _is_signed(self, body: bytes, signature: str) -> bool:
         webhook = self.house.config.dispatch.webhook
-        if webhook is None:
+        return webhook is not None and self._is_signed_with(webhook.secret_file, body, signature)
+
+    def _is_signed_with(self, secret_file: str, body: bytes, signature: str) -> bool:
+        try:
+            secret = (self.house.config.folder / secret_file).read_bytes().strip()
+        except OSError:
             return False
-        secret = (self.house.config.folder / webhook.secret_file).read_bytes().strip()
         wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(signature.encode(), wanted.encode())
+        return bool(secret) and hmac.compare_digest(signature.encode(), wanted.encode())
 
     def _session(self, connection: HTTPConnection) -> Session | None:
         return self.sessions.find(connection.cookies.get(COOKIE))
@@ -365,8 +398,11 @@ class Console:
 
     def _session_view(self, session: Session) -> Json:
         register = self.house.register
+        names = {one.number: one.name for one in self.house.config.hotline}
         return {
             "name": session.name,
+            "extension": session.extension,
+            "hotlines": [{"number": number, "name": names.get(number, "")} for number in self.house.config.calls.hotlines],
             "verified": False,
             "csrf": session.csrf,
             "district": {"id": register.district, "name": register.name, "name_en": register.district.replace("-", " ").title()},

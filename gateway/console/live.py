@@ -55,6 +55,7 @@ class Feed:
         self._changed: dict[str, None] = {}
         self._all_changed = True
         self._people: set[str] = set()
+        self._desks: dict[str, str] = {}  # extension → who is on duty there
         self._buckets: dict[str, tuple[Severity, State]] = {}
         self._tally: Counter[tuple[Severity, State]] = Counter()
         self._fading: list[tuple[datetime, str]] = []
@@ -91,13 +92,17 @@ class Feed:
         while self._fading and self._fading[0][0] <= now:
             self._changed[heapq.heappop(self._fading)[1]] = None
         before = self.rev
+        people = {f"operator:{row['id']}": row for row in self._operators()}
+        desks = {str(row["extension"]): str(row["name"]) for row in people.values() if row.get("extension")}
+        if desks != self._desks:
+            self._desks = desks
+            self._changed.update(dict.fromkeys(f"call:{name}" for name in house.calls))
         for ref in list(islice(self._changed, RENDER_LIMIT)):
             del self._changed[ref]
             try:
                 self._put(ref, self._render(ref))
             except Exception:  # one row that cannot be shown must not take the others away
                 log.exception("console_row_failed", ref=ref)
-        people = {f"operator:{row['id']}": row for row in self._operators()}
         for ref in self._people - people.keys():
             self._put(ref, None)
         for ref, row in people.items():
@@ -123,7 +128,7 @@ class Feed:
             call = house.calls.get(name)
             if call is None or call.state is Kind.CALL_ENDED:
                 return None
-            return views.call_item(house.register, call, house.config.calls.agents)
+            return views.call_item(house.register, call, house.config.calls.agents, self._desks)
         status = house.lines.get(name)
         return views.line_item(name, status) if status is not None else None
 

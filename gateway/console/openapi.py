@@ -2,6 +2,7 @@
 
 from gateway.console.commands import FIELDS, REVEAL_REASONS, WORDS
 from gateway.console.views import Json
+from gateway.core.hand_over import MatterRecord
 from gateway.core.orders import ANSWERS
 from gateway.metrics import own_version
 
@@ -51,10 +52,25 @@ def document() -> Json:
         "/readyz": _get("ready to take alarms, or why not", 503),
         "/api/v1/openapi.json": _get("this document"),
         "/api/v1/session": _get("who I am; sets the session cookie and tells the CSRF token"),
-        "/api/v1/duty": _post("come on duty under a name, or leave (null)", {"name": {"type": ["string", "null"]}}, [], 200, 400, 403),
+        "/api/v1/duty": _post(
+            "come on duty under a name, or leave (null)",
+            {"name": {"type": ["string", "null"]}, "extension": {"type": ["string", "null"]}},
+            [],
+            200,
+            400,
+            403,
+        ),
         "/api/v1/changes": _get("changes since a number, or a snapshot (reset)", 400, 503, parameters=("since", "epoch", "wait")),
         "/api/v1/lines": _get("the lines and their states"),
         "/api/v1/incidents/{id}": _get("one incident with timeline, legs, reasons and plan", 404, 503),
+        "/api/v1/call-backs": _get("who waits to be called back, urgent first, then who tried first"),
+        "/api/v1/hand-overs": _post(
+            "a matter from another hotline; X-Signature: sha256=<HMAC-SHA-256 of the body>; the record is in docs/guide/hotlines.md",
+            {name: {} for name in MatterRecord.__struct_encode_fields__},
+            ["eidoMessageIdentifier", "lastUpdateTimeStamp", "incidentComponent"],
+            *(200, 400, 401, 409, 503),
+            security=[],
+        ),
         "/api/v1/replies": _post(
             "answer of a web station; X-Signature: sha256=<HMAC-SHA-256 of the body>",
             {"delivery": text, "answer": {"enum": sorted(ANSWERS)}, "by": text, "note": text},

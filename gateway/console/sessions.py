@@ -20,6 +20,7 @@ class Session:
         self.token = secrets.token_urlsafe(32)
         self.csrf = secrets.token_urlsafe(32)
         self.name: str | None = None
+        self.extension: str | None = None  # the telephone at this desk
         self.opened = now
         self.seen = now
         self.heard_sound: float | None = None
@@ -59,6 +60,13 @@ class Sessions:
         self._sessions.move_to_end(session.token)
         return session
 
+    def sit_at(self, session: Session, extension: str | None) -> None:
+        """This console is at that telephone; whoever sat there before is not any more."""
+        for other in self._sessions.values():
+            if other is not session and extension is not None and other.extension == extension:
+                other.extension = None
+        session.extension = extension
+
     def hear_sound(self, session: Session) -> None:
         """The page says that its sound is running."""
         session.heard_sound = self._clock()
@@ -66,10 +74,11 @@ class Sessions:
     def operators(self) -> Iterator[Json]:
         """People on duty whose console is there, one row a name."""
         recent = self._clock() - PRESENCE_S
-        people: dict[str, bool] = {}
+        people: dict[str, tuple[bool, str | None]] = {}
         for session in self._sessions.values():
             if session.name is not None and session.seen >= recent:
                 sound = session.heard_sound is not None and session.heard_sound >= recent
-                people[session.name] = people.get(session.name, False) or sound
-        for name, sound in people.items():
-            yield {"type": "operator", "id": name, "name": name, "sound": sound}
+                before, extension = people.get(session.name, (False, None))
+                people[session.name] = before or sound, session.extension or extension
+        for name, (sound, extension) in people.items():
+            yield {"type": "operator", "id": name, "name": name, "sound": sound, "extension": extension}

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from gateway.console.seam import JournalRow, LineStatus
-from gateway.core.incident import Flag, Incident, Leg, State
+from gateway.core.calls import call_backs
+from gateway.core.incident import Flag, HandOver, Incident, Leg, State
 from gateway.core.register import Ability, AreaKind, Person, Register
 from gateway.core.routing import CHINA, Decision
 from gateway.core.state import Call
@@ -22,6 +23,8 @@ TOWNS = (AreaKind.TOWN, AreaKind.STREET, AreaKind.DISTRICT, AreaKind.CITY)
 STREET_ENDS = re.compile(r"^.*(?:路|街|街道|大道|巷|胡同|镇|乡|村|社区|小区|新村|家园|花园|苑)")
 FIRST_NUMBER = re.compile(r"[一二三四五六七八九十百]+(?=[号栋幢座单层楼室弄组社队])|[0-9A-Za-z\uff10-\uff5a]")
 
+CALLS = frozenset(kind for kind, facts in KINDS.items() if facts.group is Group.TELEPHONE)
+
 # Action plan (预案), first form: the same few steps for every kind; `dispatch` is ticked by an order as well.
 Plan = tuple[tuple[str, bool], ...]
 PLAN_OF_CALL_FOR_HELP: Plan = (("call_person", True), ("ask_injury", False), ("call_family", False), ("dispatch", False))
@@ -32,7 +35,15 @@ PLAN_OF_FAULT: Plan = (("check_device", True),)
 PRIVATE_KEYS = frozenset(("health_note", "address", "contacts", "born", "raw", "identity"))
 NAME_KEYS = frozenset(("name", "person_name", "contact"))
 # Keys whose values look like numbers and are none of a telephone.
-PLAIN_KEYS = frozenset(("device", "delivery", "incident", "responder", "dedup", "line", "register", "received_at", "occurred_at", "seq", "at", "due"))
+PLAIN_KEYS = frozenset(
+    "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into".split()
+)
+RESTRICTED = "restricted"  # stands in place of a number that its caller forbids to show
+# What may be shown of a call whose caller does; every other fact of it may hold the number.
+OPEN_FACTS = frozenset(
+    "call state presentation called hotline agent agent_name queue reason code cause by inferred correction identity_source verified waiting"
+    " queued leg_count".split()
+)
 
 
 def mask_name(name: str) -> str:
@@ -130,7 +141,10 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
         "risks": risks_of(person) if person else [],
         "place": place_of(register, incident),
         "hotline": incident.hotline,
-        "caller": mask_phone(incident.caller),
+        "caller": caller_of(incident),
+        "attempts": incident.attempts,
+        "first_attempt_at": to_second(incident.first_attempt_at) if incident.first_attempt_at else None,
+        "merged_into": incident.merged_into,
         "candidates": len(incident.candidates),
         "opened_at": to_second(incident.opened_at),
         "due": {"name": due[0].partition(":")[0], "at": to_second(due[1])} if due else None,
@@ -141,6 +155,11 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
     if KINDS[incident.kind].group in (Group.DEVICE, Group.LINE):  # what is in trouble is a thing: it stands where others have a name
         row |= {"line": incident.line, "device": incident.device}
     return row
+
+
+def caller_of(incident: Incident) -> str | None:
+    """The number of the newest call in it: masked, or the word `restricted`."""
+    return RESTRICTED if incident.caller and incident.presentation == "restricted" else mask_phone(incident.caller)
 
 
 def is_entitled(incident: Incident, reader: str | None) -> bool:
@@ -154,7 +173,7 @@ def full_numbers(register: Register, incident: Incident) -> Json:
     return {
         "phones": list(person.phones) if person else [],
         "contacts": [{"name": one.name, "relation": one.relation, "phone": one.phone} for one in person.contacts] if person else [],
-        "caller": incident.caller,
+        "caller": incident.caller if incident.presentation == "allowed" else None,
     }
 
 
@@ -180,6 +199,13 @@ def incident_detail(
         "resolved_at": incident.resolved_at,
         "closed_at": incident.closed_at,
         "changed_at": incident.changed_at,
+        "hints": [
+            {"why": hint.why, **short_person(register, register.persons[hint.person], now)}
+            for hint in incident.hints
+            if hint.person in register.persons
+        ],
+        "tracking": incident.tracking,
+        "handed": handed_view(incident.handed) if incident.handed else None,
         "outcome": incident.outcome,
         "satisfaction": incident.satisfaction,
         "position": position_view(incident.position, entitled),
@@ -196,6 +222,16 @@ def incident_detail(
         "person": person_view(register, person, entitled, now) if person else None,
         "persons": [short_person(register, register.persons[one], now) for one in incident.candidates if one in register.persons],
     }
+
+
+def handed_view(handed: HandOver) -> Json:
+    """To or from which other hotline, and how far it is."""
+    return {"hotline": handed.hotline, "state": handed.state, "at": handed.at, "by": handed.by, "theirs": handed.theirs, "reason": handed.reason}
+
+
+def call_back_list(register: Register, incidents: Iterable[Incident], now: datetime) -> list[Json]:
+    """Who waits to be called back, in the order in which they are to be rung."""
+    return [incident_row(register, incident, now) | {"call_by": incident.deadlines.get("call")} for incident in call_backs(incidents)]
 
 
 def person_view(register: Register, person: Person, entitled: bool, now: datetime) -> Json:
@@ -339,14 +375,25 @@ def plan_of(incident: Incident) -> list[Json]:
 
 def timeline_entry(row: JournalRow, entitled: bool, hotlines: Iterable[str] = ()) -> Json:
     """One line of the timeline; numbers are masked for everybody, names and addresses for all but the owner."""
+    facts = row.facts
+    if row.kind in CALLS and "received_at" in facts:  # the event of a call: its device is a number
+        facts = _call_facts(facts)
     return {
         "seq": row.seq,
         "at": row.at,
         "kind": row.kind,
         "phase": row.phase,
         "actor": row.actor,
-        "detail": _facts(row.facts, entitled, frozenset(hotlines)),
+        "detail": _facts(facts, entitled, frozenset(hotlines)),
     }
+
+
+def _call_facts(facts: Mapping[str, object]) -> Json:
+    detail = facts.get("detail")
+    if isinstance(detail, Mapping) and detail.get("presentation") == RESTRICTED:
+        shown = {key: value for key, value in detail.items() if key in OPEN_FACTS} | {"caller": RESTRICTED}
+        return {**facts, "device": RESTRICTED, "detail": shown}
+    return {**facts, "device": mask_phone(str(facts["device"])) if facts.get("device") else None}
 
 
 def _facts(facts: Mapping[str, object], entitled: bool, hotlines: frozenset[str]) -> Json:
@@ -371,8 +418,8 @@ def _coarse(degrees: object) -> object:
     return round(degrees, 3) if isinstance(degrees, float) else degrees
 
 
-def call_item(register: Register, call: Call, agents: Mapping[str, str]) -> Json:
-    """A call that is going on."""
+def call_item(register: Register, call: Call, agents: Mapping[str, str], operators: Mapping[str, str] = {}) -> Json:
+    """A call that is going on. `operators`: extension → who is on duty there; theirs is the call that rings at it."""
     agent = call.detail.get("agent")
     caller = call.detail.get("caller_e164") or call.detail.get("caller")
     return {
@@ -380,9 +427,10 @@ def call_item(register: Register, call: Call, agents: Mapping[str, str]) -> Json
         "id": call.key,
         "state": call.state,
         "hotline": call.detail.get("hotline"),
-        "caller": mask_phone(str(caller)) if caller else None,
+        "caller": RESTRICTED if caller and call.detail.get("presentation") == RESTRICTED else mask_phone(str(caller)) if caller else None,
         "persons": [mask_name(register.persons[one].name) for one in call.persons if one in register.persons],
         "agent": agents.get(str(agent), agent) if agent else None,
+        "operator": operators.get(str(agent)) if agent else None,
         "incident": call.incident,
         "since": to_second(call.at),
     }

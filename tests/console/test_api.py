@@ -87,7 +87,7 @@ async def test_coming_on_duty_and_leaving(house: FakeHouse, client: httpx.AsyncC
     assert (await on_duty(client, " 李娜 "))["name"] == "李娜"
     assert (await client.get("/api/v1/session")).json()["name"] == "李娜"
     items = (await changes(client))["items"]
-    assert {"type": "operator", "id": "李娜", "name": "李娜", "sound": False} in items
+    assert {"type": "operator", "id": "李娜", "name": "李娜", "sound": False, "extension": None} in items
     assert (await client.post("/api/v1/duty", json={"name": None})).json()["name"] is None
     assert [(kind, actor, facts["duty"]) for kind, actor, facts in house.notes] == [("note", "李娜", True), ("note", "李娜", False)]
     assert "operator" not in [item["type"] for item in (await changes(client))["items"]]

@@ -269,6 +269,7 @@ def test_a_call_shows_the_hotline_and_who_may_be_calling() -> None:
         "caller": "138****1204",
         "persons": ["王**"],
         "agent": "李娜",
+        "operator": None,
         "incident": None,
         "since": NOW,
     }

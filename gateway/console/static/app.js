@@ -8,7 +8,7 @@ import { hushNow, quiet } from "./hush.js";
 import { language, t, useLanguage } from "./i18n.js";
 import { focusOf, keyAction } from "./keys.js";
 import { startSound, sound, unlock } from "./sound.js";
-import { counts, me, receive, rows, session, state } from "./store.js";
+import { calls, counts, me, receive, rows, session, state } from "./store.js";
 import { html } from "./ui.js";
 import { closeForm, cursor, focusIncident, focusQueue, form, helpShown, open, openForm, opened, restore, startWork } from "./work.js";
 import { Bar, Ringing, districtName } from "./views/bar.js";
@@ -63,6 +63,7 @@ function act(action, target) {
     case "dispatch":
     case "note":
     case "escalate":
+    case "hand_over":
     case "resolve":
     case "call_back":
     case "complain":
@@ -131,6 +132,18 @@ function announce() {
   });
 }
 
+/** A call answered at one's own desk opens its record, once; whoever is writing is not disturbed, the call in the bar leads there. */
+function popScreens() {
+  const popped = new Set();
+  effect(() => {
+    for (const call of calls.value) {
+      if (call.state !== "call_answered" || !call.incident || !call.operator || call.operator !== me.value || popped.has(call.id)) continue;
+      popped.add(call.id);
+      if (form.peek() === null) open(call.incident);
+    }
+  });
+}
+
 async function start() {
   for (;;) {
     try {
@@ -151,6 +164,7 @@ async function start() {
     epoch = state.epoch;
   });
   startWork();
+  popScreens();
   startSound(() => ({ incidents: me.value === null ? [] : rows.value, linkLost: link.value.state === "lost" && me.value !== null, hush: quiet.value, now: now() }));
   const tellEars = () => { if (sound.value === "running" && me.value !== null) feed.send({ ears: true }); };
   const linkState = computed(() => link.value.state);

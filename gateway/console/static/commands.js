@@ -30,23 +30,40 @@ export function newKey() {
 }
 
 const DUTY = "duty.name";
+const DESK = "duty.extension"; // kept by the browser: the telephone stands where it stands
+
+/** The extension of this desk's telephone; "" for none. */
+export function deskExtension() {
+  try {
+    return localStorage.getItem(DESK) ?? "";
+  } catch {
+    return ""; // a browser that keeps nothing
+  }
+}
 
 /** Read the session; a server that was started again is told once more who is on duty. */
 export async function readSession() {
   const answer = await fetch("/api/v1/session");
   const fresh = await answer.json();
   const name = sessionStorage.getItem(DUTY);
-  const isKnown = fresh.name === null && name && (await setDuty(name, fresh.csrf)).status === 200;
+  const isKnown = fresh.name === null && name && (await setDuty(name, deskExtension(), fresh.csrf)).status === 200;
   if (!isKnown) session.value = fresh;
   return session.value;
 }
 
 /** Go on duty under a name, or leave with null. Returns the answer of the server. */
-export async function setDuty(name, csrf = session.value?.csrf) {
+export async function setDuty(name, extension = deskExtension(), csrf = session.value?.csrf) {
   if (name !== sessionStorage.getItem(DUTY)) sessionStorage.clear(); // drafts go with the person
   if (name !== null) sessionStorage.setItem(DUTY, name);
-  const answer = await post("/api/v1/duty", { name }, newKey(), csrf);
-  if (answer.status === 200) session.value = answer.body;
+  const answer = await post("/api/v1/duty", { name, extension: extension || null }, newKey(), csrf);
+  if (answer.status === 200) {
+    session.value = answer.body;
+    try {
+      localStorage.setItem(DESK, extension);
+    } catch {
+      // it is asked for again
+    }
+  }
   else sessionStorage.removeItem(DUTY);
   return answer;
 }

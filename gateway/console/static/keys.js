@@ -21,6 +21,7 @@ export const KEYS = [
   { code: "KeyE", does: "escalate", where: "work", shown: "E" },
   { code: "KeyN", does: "note", where: "work", shown: "N" },
   { code: "KeyR", does: "reveal", where: "work", shown: "R" },
+  { code: "KeyT", does: "hand_over", where: "work", shown: "T" },
   { code: "KeyC", does: "resolve", where: "work", shown: "C" },
   { code: "KeyV", does: "call_back", where: "work", shown: "V" },
   { code: "KeyP", does: "complain", where: "work", shown: "P" },

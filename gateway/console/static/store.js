@@ -87,7 +87,7 @@ export function inTab(row, tab, me) {
     case "waiting":
       return row.state === "raised";
     case "call_back":
-      return row.state === "resolved" || row.kind === "call_abandoned" || row.kind === "call_missed" ? row.state !== "closed" : false;
+      return row.state === "resolved" || (row.state !== "closed" && (row.flags ?? []).includes("call_due"));
     case "complaint":
       return row.state !== "closed" && (row.flags ?? []).includes("complaint");
     default:
@@ -162,8 +162,16 @@ export const lines = computed(() => {
   return [...state.lines.values()].sort(compareLines);
 });
 
+/** Who waits to be rung back, before who waits for the call after help: urgent first, then who tried first (as /api/v1/call-backs has it). */
+export function compareCallBacks(a, b) {
+  const due = (row) => (row.flags ?? []).includes("call_due");
+  const since = (row) => Date.parse(row.first_attempt_at ?? row.opened_at);
+  return due(b) - due(a) || (due(a) ? (RANK[a.severity] ?? 5) - (RANK[b.severity] ?? 5) || since(a) - since(b) || (a.id < b.id ? -1 : 1) : 0);
+}
+
 /** The rows the queue shows: the chosen tab, then every word of the search somewhere in the row. */
 export function select(all, chosen, wanted, who, text) {
   const parts = wanted.trim().toLowerCase().split(/\s+/).filter(Boolean);
-  return all.filter((row) => inTab(row, chosen, who) && parts.every((part) => text(row).toLowerCase().includes(part)));
+  const found = all.filter((row) => inTab(row, chosen, who) && parts.every((part) => text(row).toLowerCase().includes(part)));
+  return chosen === "call_back" ? found.sort(compareCallBacks) : found;
 }

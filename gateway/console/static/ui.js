@@ -42,7 +42,12 @@ export function kilometres(km) {
 
 /** Where it is: of a line or device that stands nowhere, the line. */
 export function where(row) {
-  return row.place ?? row.caller ?? (row.line ? t("row.line", { line: row.device ? row.line : state.lines.get(row.line)?.codec ?? "" }) : null);
+  return row.place ?? (row.caller ? callerText(row.caller) : null) ?? (row.line ? t("row.line", { line: row.device ? row.line : state.lines.get(row.line)?.codec ?? "" }) : null);
+}
+
+/** The caller's number as the server shows it: masked, withheld by the caller, or none. */
+export function callerText(caller) {
+  return caller === "restricted" ? t("call.restricted") : caller ?? t("call.withheld");
 }
 
 export function risks(list) {

@@ -8,8 +8,8 @@ import { LANGUAGES, label, language, t, useLanguage } from "../i18n.js";
 import { calls, counts, lines, me, session, tab } from "../store.js";
 import { sound, unlock } from "../sound.js";
 import { hushedUntil } from "../hush.js";
-import { Countdown, Since, html, Mark } from "../ui.js";
-import { helpShown } from "../work.js";
+import { Countdown, Since, callerText, html, Mark } from "../ui.js";
+import { helpShown, open } from "../work.js";
 
 const CALLS_SHOWN = 3;
 const LINE_MARKS = { live: "●", connecting: "◌", suspect: "◌", lost: "✕" };
@@ -102,8 +102,10 @@ export function Bar() {
 
 function Call({ call }) {
   const persons = call.persons?.length ? call.persons.join(" / ") : t("person.unknown");
-  return html`<span class=${`call ${call.state}`}>
-    <b aria-hidden="true">☎</b> ${call.caller ?? t("call.withheld")} → ${persons}
+  const isMine = Boolean(call.operator) && call.operator === me.value;
+  return html`<span class=${`call ${call.state} ${isMine ? "mine" : ""}`}>
+    <b aria-hidden="true">☎</b> ${callerText(call.caller)} → ${persons}
+    ${isMine && html`<b>${t("call.yours")}</b>`}${call.incident && html`<button class="small" onClick=${() => open(call.incident)}>${call.incident}</button>`}
     <span class="quiet">${t("call.hotline", { n: call.hotline ?? "?" })}</span>
     <span>${label("call_state", call.state)}${call.agent ? ` ${call.agent}` : ""}</span> <${Since} at=${call.since} />
   </span>`;

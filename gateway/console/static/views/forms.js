@@ -1,7 +1,8 @@
-// Forms in the middle pane: dispatch, note, escalate, reveal, resolve, call back, complain. Ctrl+Enter submits, Esc keeps the draft.
+// Forms in the middle pane: dispatch, note, escalate, hand over, reveal, resolve, call back, complain. Ctrl+Enter submits, Esc keeps the draft.
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { notice, send } from "../commands.js";
 import { label, reasonText, t } from "../i18n.js";
+import { session } from "../store.js";
 import { html, kilometres, travel } from "../ui.js";
 import { closeForm, draftOf, dropDraft, focusIncident, form, keepDraft, showNumbers } from "../work.js";
 
@@ -53,6 +54,11 @@ const FORMS = {
     check: () => null,
     body: (values) => (values.reason?.trim() ? { reason: values.reason } : {}),
   },
+  hand_over: {
+    fields: (props) => html`<${Choice} name="to" required=${true} options=${otherHotlines(props.data)} text=${hotlineText} ...${props} /><${Text} name="note" rows=${2} ...${props} /><p class="quiet small">${t("hand_over.explain")}</p>`,
+    check: (values) => (values.to ? null : "missing_to"),
+    body: (values) => ({ to: values.to, ...(values.note?.trim() ? { note: values.note } : {}) }),
+  },
   resolve: {
     fields: (props) => html`<${Choice} name="outcome" required=${true} options=${OUTCOMES} text=${(one) => label("outcome", one)} ...${props} /><${Text} name="note" rows=${2} ...${props} />`,
     check: (values, data) => (missingSteps(data).length ? "steps_missing" : values.outcome ? null : "missing_outcome"),
@@ -85,6 +91,8 @@ const FORMS = {
   },
 };
 
+const otherHotlines = (data) => (session.value?.hotlines ?? []).map((one) => one.number).filter((number) => number !== data?.incident?.hotline);
+const hotlineText = (number) => `${number} ${session.value?.hotlines?.find((one) => one.number === number)?.name ?? ""}`.trim();
 const missingSteps = (data) => (data?.plan ?? []).filter((step) => step.required && !step.done);
 
 export function Form({ row, data, name }) {

@@ -3,7 +3,7 @@ import { acknowledge, send, shown } from "../commands.js";
 import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
 import { incidentsChanged, me, state } from "../store.js";
-import { Countdown, Mark, Time, html, risks, travel, who } from "../ui.js";
+import { Countdown, Mark, Time, callerText, html, risks, travel, who } from "../ui.js";
 import { detail, form, hasDraft, openForm, opened, revealed } from "../work.js";
 import { clockTime } from "../clock.js";
 import { Form } from "./forms.js";
@@ -20,6 +20,7 @@ export function actionsOf(row) {
     ["dispatch", "D", isOpen && row.state !== "resolved"],
     ["escalate", "E", isOpen && row.state !== "resolved"],
     ["note", "N", true],
+    ["hand_over", "T", row.state === "acknowledged"],
     ["resolve", "C", row.state === "acknowledged"],
     ["call_back", "V", row.state === "resolved" || (isOpen && (row.flags ?? []).includes("call_due"))],
     ["reveal", "R", isOpen && row.owner !== null && row.owner === me.value],
@@ -68,7 +69,7 @@ function Person({ row, data }) {
   const person = data?.person;
   const fault = faultOf(row, data);
   const full = revealed.value?.id === row.id ? revealed.value.numbers : null;
-  const caller = full?.caller ? dialled(full.caller) : row.caller;
+  const caller = full?.caller ? dialled(full.caller) : row.caller && callerText(row.caller);
   const contacts = full?.contacts ?? person?.contacts;
   const mayReveal = actionsOf(row).some(([action, , can]) => action === "reveal" && can);
   const place = person?.address || row.place;
@@ -86,7 +87,8 @@ function Person({ row, data }) {
         ${(person?.phones?.length || row.caller || contacts?.length > 0) && html`<dt>${t("person.phone")}</dt><dd class=${full ? "full" : ""}>${(full ? full.phones.map(dialled) : person?.phones)?.join("  ") || (caller ?? "–")} ${full
           ? html`<span class="quiet small">${t("reveal.hidden_in")} <${Countdown} at=${revealed.value.until} /></span>`
           : html`<button class="small reveal" disabled=${!mayReveal} onClick=${() => openForm(row.id, "reveal")}><kbd>R</kbd>${label("action", "reveal")}</button>`}</dd>`}
-        ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${caller ?? t("call.withheld")}</dd>`}
+        ${row.hotline && html`<dt>${t("person.hotline")}</dt><dd>${t("call.hotline", { n: row.hotline })} · ${caller ?? t("call.withheld")}${row.attempts > 1 ? html` <b>${t("call.attempts", { n: row.attempts })}</b>` : ""}</dd>`}
+        ${data?.incident?.handed && html`<dt>${label("kind", "hand_over")}</dt><dd>${data.incident.handed.hotline} · ${label("handed", data.incident.handed.state)} ${data.incident.handed.theirs}</dd>`}
         ${person?.health_note && html`<dt>${t("person.health")}</dt><dd class="health">${person.health_note}</dd>`}
         ${data?.incident?.position && html`<dt>${t("person.position")}</dt><dd>${data.incident.position.lat}, ${data.incident.position.lon} <span class="quiet">${label("position", data.incident.position.source)}</span></dd>`}
         ${contacts?.length > 0 && html`<dt>${t("person.contacts")}</dt><dd class="contacts">${contacts.map((contact, i) => html`<span key=${i}>${i + 1} ${contact.relation} ${contact.name} <span class=${full ? "full" : "quiet"}>${full ? dialled(contact.phone) : contact.phone}</span></span>`)}</dd>`}
@@ -101,6 +103,16 @@ function SharedNumber({ row, data }) {
   return html`<section class="shared"><h3>${t("person.which", { n: data.persons.length })}</h3>
     <ul>${data.persons.map((one) => html`<li key=${one.id}><span><b>${one.name}</b> ${one.age ? t("person.age", { n: one.age }) : ""} ${risks(one.risks)} <span class="quiet">${one.place ?? ""}</span></span>
       <button onClick=${() => send(row.id, "identify", { person: one.id })}>${t("person.this_one")}</button></li>`)}</ul>
+  </section>`;
+}
+
+/** Whom the call may be about: shown, never taken for the caller. */
+function Hints({ row, data }) {
+  const hints = data?.incident?.hints ?? [];
+  if (hints.length === 0) return null;
+  return html`<section class="shared hints"><h3>${t("person.hints")}</h3>
+    <ul>${hints.map((one) => html`<li key=${one.why + one.id}><span>${label("hint", one.why)} <b>${one.name}</b> ${one.age ? t("person.age", { n: one.age }) : ""} <span class="quiet">${one.place ?? ""}</span></span>
+      ${row.state !== "closed" && html`<button onClick=${() => send(row.id, "identify", { person: one.id })}>${t("person.this_one")}</button>`}</li>`)}</ul>
   </section>`;
 }
 
@@ -164,6 +176,7 @@ export function Incident() {
         ${detail.value?.failed && html`<p class="error">${t("incident.not_loaded")}</p>`}
         <${Person} row=${row} data=${data} />
         <${SharedNumber} row=${row} data=${data} />
+      <${Hints} row=${row} data=${data} />
         <${Plan} row=${row} data=${data} />
         <${Legs} row=${row} data=${data} />
         <${Timeline} data=${data} />

@@ -44,7 +44,7 @@ function columns() {
   return [
     { id: "level", title: t("column.level"), cell: (row) => html`<${Mark} severity=${row.severity} />` },
     { id: "due", title: t("column.due"), cell: (row) => html`<${Countdown} at=${row.dueMs} />` },
-    { id: "kind", title: t("column.kind"), cell: (row) => html`${label("kind", row.kind)}${row.cries > 1 ? html` <b class="cries">×${row.cries}</b>` : ""}` },
+    { id: "kind", title: t("column.kind"), cell: (row) => html`${label("kind", row.kind)}${row.attempts > 1 ? html` <b class="cries">☎×${row.attempts}</b>` : row.cries > 1 ? html` <b class="cries">×${row.cries}</b>` : ""}` },
     { id: "name", title: t("column.name"), cell: (row) => html`${who(row, "row")}${row.age ? html` <span class="quiet">${row.age}</span>` : ""}` },
     { id: "place", title: t("column.place"), cell: (row) => html`<span title=${where(row) ?? ""}>${where(row) ?? "–"}</span>${row.risks?.length ? html` <span class="quiet">${risks(row.risks)}</span>` : ""}` },
     { id: "state", title: t("column.state"), cell: (row) => html`<${StateCell} row=${row} />` },

@@ -71,11 +71,24 @@ export function describe(entry, names) {
       add(detail.note);
       break;
     case "call_back":
+      if (detail.reason) add(label("reason_word", detail.reason));
       if (detail.satisfaction) add(`${"★".repeat(detail.satisfaction)}${"☆".repeat(5 - detail.satisfaction)}`);
       add(detail.note);
       break;
     case "step":
       add(label("step", detail.step));
+      break;
+    case "hand_over":
+      if (detail.to) add(`→ ${detail.to}`);
+      if (detail.state) add(label("handed", detail.state));
+      add(detail.theirs);
+      add(detail.note ?? detail.reason);
+      break;
+    case "merge":
+      add(detail.into ? `→ ${detail.into}` : `← ${detail.merged ?? ""}`);
+      break;
+    case "identify":
+      add(label("reason_word", detail.reason));
       break;
     case "assign":
       add(`→ ${detail.to ?? ""}`);
