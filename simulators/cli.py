@@ -1,6 +1,6 @@
 """`simulate SCENARIO`: play a scenario against any gateway. Exit 0: every expectation held; 1: one failed; 2: wrong use.
 
-`simulate exchange …` is a command of its own: see simulators.exchange.command.
+`simulate exchange …` and `simulate home-unit …` are commands of their own: see simulators.exchange.command and simulators.home_unit.
 
 With `--progress json` standard output has one object a line: each second {"seconds", "ready", "sources", "stations", "operator",
 "latency_ms", "expectations"}, at the end {"done": true, "held", "report"}. SIGINT and SIGTERM end the run with its report.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.exchange.command import main as exchange
+from simulators.home_unit import main as home_unit
 from simulators.runner import MissingTarget, Targets, run_scenario
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
 from simulators.witnesses import READY_S, Command
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["exchange"]:
         return exchange(given[1:])
+    if given[:1] == ["home-unit"]:
+        return home_unit(given[1:])
     options = parser().parse_args(arguments)
     if options.list:
         for path in sorted(SCENARIOS.glob("*.toml")):
@@ -51,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="simulate",
         description="Play a scenario against a running gateway and judge what comes of it.",
-        epilog="`simulate exchange --help`: a telephone exchange alone, with calls by the hour.",
+        epilog="`simulate exchange --help`: a telephone exchange alone, with calls by the hour. `simulate home-unit --help`: SCAIP home units.",
     )
     found.add_argument("scenario", nargs="?", help="a TOML file, or the name of one that comes with the simulators")
     found.add_argument("--list", action="store_true", help="name the scenarios that come with the simulators")
