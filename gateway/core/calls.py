@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.config import HotlineConfig
+from gateway.core import orders
 from gateway.core.correlation import HINTS, Subject, hints_of, incident_of_call
 from gateway.core.escalation import rearm
 from gateway.core.incident import Flag, Hint, Incident, State, with_flags
@@ -39,18 +40,21 @@ def on_call(draft: Draft, event: Event, subject: Subject, now: datetime) -> None
     answered = event.kind is Kind.CALL_ANSWERED
     hotline = draft.hotline(_text(event.detail.get("hotline")))
     severity = _severity(event, hotline, incident, lost)
+    is_worse = False
     if incident is None and (answered or lost):
         incident = open_incident(draft, event, subject, severity, now, hints=hints_of(draft, subject, event), **_facts(event, key, None))
     elif incident is not None:
         again = (lost or (answered and incident.call != key)) and incident.state is State.RESOLVED
         facts = _facts(event, key, incident)
-        if severity.rank < incident.severity.rank or again:
+        is_worse = severity.rank < incident.severity.rank
+        if is_worse or again:
             incident = second_cry(draft, incident, event, subject, severity, now)
         else:
             incident = joined(incident, event, now, mixed=is_mixed(incident, event))
         incident = msgspec.structs.replace(incident, hints=_hints(draft, incident, subject, event), **facts)
     draft.record_event(event, incident.id if incident else None)
     if incident is not None:
+        incident = orders.order_anew(draft, incident, now) if is_worse else incident  # an alarm may have become critical by it
         if lost:
             incident = _due(draft, incident, hotline, now)
         elif answered and Flag.CALL_DUE in incident.flags:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.core import orders
-from gateway.core.correlation import caller_of, joinable
+from gateway.core.correlation import caller_of, incident_of_call
 from gateway.core.escalation import rearm
 from gateway.core.incident import Action, Flag, HandOver, Incident, Outcome, State, apply, with_flags
 from gateway.core.joining import joined, open_incident, second_cry
@@ -223,7 +223,7 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
     subject = caller_of(draft, event)
     incident = draft.incident_of_alias(f"tracking:{tracking}")
     is_back = incident is not None
-    incident = incident or joinable(draft, subject, event)
+    incident = incident or incident_of_call(draft, subject, event)
     given = str(detail.get("severity") or "")
     severity = Severity(given) if given in tuple(Severity) and given != Severity.NONE else KINDS[matter.kind].severity
     severity = Severity.MINOR if severity is Severity.NONE else severity

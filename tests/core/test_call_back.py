@@ -63,6 +63,7 @@ def test_attempts_at_one_persons_alarm_leave_it_an_alarm(room: Room) -> None:
     for key in "abc":
         room.calls_in_vain(WANG, key)
     assert (room.only.kind, room.only.severity, room.only.attempts) == (Kind.FALL_SUSPECTED, Severity.CRITICAL, 3)
+    assert [order["to"] for order in room.orders] == ["station-7"], "a critical alarm is ordered at once, however it became critical"
 
 
 def test_the_list_is_urgent_first_then_who_tried_first(room: Room) -> None:
