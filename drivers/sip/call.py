@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from drivers.sip.caller import Caller
+from drivers.sip.pidf import Place
 from gateway.event import Kind
 
 # A hotline call rings perhaps a dozen phones, one after the other or at once; beyond this more legs change nothing for the caller.
@@ -34,6 +35,7 @@ class Action(StrEnum):
     REOPEN = "reopen"  # what looked like an answer was a queue: the agent's own leg has only just begun
     ABANDON = "abandon"
     MISS = "miss"
+    FAIL = "fail"  # refused by a trunk or exchange before anybody's telephone rang
     END = "end"
 
 
@@ -43,6 +45,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
         Action.ANSWER: State.ANSWERED,
         Action.ABANDON: State.ABANDONED,
         Action.MISS: State.MISSED,
+        Action.FAIL: State.MISSED,
         Action.END: State.ENDED,
     },
     State.RINGING: {
@@ -69,6 +72,7 @@ KIND: dict[Action, Kind | None] = {
     Action.REOPEN: None,
     Action.ABANDON: Kind.CALL_ABANDONED,
     Action.MISS: Kind.CALL_MISSED,
+    Action.FAIL: Kind.CALL_FAILED,
     Action.END: Kind.CALL_ENDED,
 }
 
@@ -96,6 +100,7 @@ class Timer(StrEnum):
     CANCEL = "cancel"
     HOLD = "hold"  # CANCEL and 200 crossed: is it an answer?
     TALK = "talk"
+    PROOF = "proof"  # caller or agent have begun another call: does this one still live?
     TRANSFER = "transfer"
     RESTART = "restart"
     FORGET = "forget"
@@ -153,10 +158,13 @@ class Call:
         "cause",
         "code",
         "deadline",
+        "doubt",
+        "held",
         "hotline",
         "joins",
         "key",
         "legs",
+        "place",
         "queued",
         "reason",
         "restored",
@@ -164,6 +172,7 @@ class Call:
         "session_s",
         "source_host",
         "state",
+        "talking",
         "timer",
         "transfer_role",
         "transfer_target",
@@ -195,6 +204,10 @@ class Call:
         self.carried = False  # a transfer was reported done whose new leg we cannot see
         self.restored = False
         self.source_host = ""
+        self.place: Place | None = None
+        self.held = False  # the caller hears music: one side has put the call on hold
+        self.doubt = ""  # why we think that its end was lost on the way to us
+        self.talking: list[str] = []  # by what others may find that it is being talked in
         self.deadline = 0.0
         self.timer = Timer.RING
         self.scheduled = float("inf")
@@ -250,6 +263,8 @@ class CallRecord(msgspec.Struct, frozen=True):
     queued: bool = False
     agent_heard: bool = False
     verified: bool = False
+    location: Place | None = None
+    rings_agents: list[str] = []
     legs: list[LegRecord] = []
 
 
@@ -294,6 +309,7 @@ def restored_call(record: CallRecord) -> Call:
     call.agent = record.agent
     call.queued = record.queued
     call.agent_heard = record.agent_heard
+    call.place = record.location
     call.restored = True
     call.announced.add(Kind.CALL_OFFERED)
     if call.state is not State.OFFERED:

@@ -1,7 +1,9 @@
 """What one message brought: the signals, each told once, with the facts of the call that people and a restart need."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
+
+import msgspec
 
 from drivers.contract import Signal
 from drivers.sip.call import Call, Leg, leg_record
@@ -11,10 +13,11 @@ from gateway.event import Kind
 class News:
     """Collects signals. `at` and `raw` are the message's; `inferred`: we know it only by conclusion."""
 
-    def __init__(self, agents: Mapping[str, str], at: datetime | None = None, raw: bytes = b"") -> None:
+    def __init__(self, agents: Mapping[str, str], exchanges: Container[str] = (), at: datetime | None = None, raw: bytes = b"") -> None:
         self.signals: list[Signal] = []
         self.inferred = False
         self._agents = agents
+        self._exchanges = exchanges  # that ring agents with calls of their own
         self._at = at
         self._raw = raw
 
@@ -33,6 +36,7 @@ class News:
         detail = self._detail(call, inferred or self.inferred)
         if again and kind is Kind.CALL_ANSWERED:
             detail["correction"] = True  # the first answer was a queue's
+        place = call.place
         self.signals.append(
             Signal(
                 kind=kind,
@@ -40,6 +44,10 @@ class News:
                 device=_text(call.caller.number) if call.caller.number else None,
                 dedup=dedup,
                 time=self._at,
+                lat=place.lat if place else None,
+                lon=place.lon if place else None,
+                accuracy_m=place.accuracy_m if place else None,
+                position_source=place.source if place else "gnss",
                 integrity="verified" if call.caller.verified else "unverified",
                 detail=detail,
                 raw=self._raw,
@@ -71,14 +79,24 @@ class News:
             "agent_name": self._agents.get(agent, ""),
             "inferred": inferred,
             "queued": call.queued,
+            "held": call.held,
+            "location": msgspec.to_builtins(call.place) if call.place else None,
             "agent_heard": call.agent_heard,
         }
         if call.is_final:
             facts |= {"reason": call.reason, "code": call.code, "cause": call.cause, "by": call.by}
         else:
-            facts |= {"waiting": call.waiting, "legs": [leg_record(leg) for leg in call.legs if _can_be_found_again(leg)]}
+            facts |= {
+                "waiting": call.waiting,
+                "rings_agents": self._rings_agents(call),
+                "legs": [leg_record(leg) for leg in call.legs if _can_be_found_again(leg)],
+            }
         detail.update((name, value) for name, value in facts.items() if value)
         return detail
+
+    def _rings_agents(self, call: Call) -> list[str]:
+        """What was learnt of the call's exchanges, for whoever takes it up after a restart."""
+        return sorted({host for leg in call.legs for host, _ in leg.destinations if host in self._exchanges})
 
 
 def _text(text: str) -> str:

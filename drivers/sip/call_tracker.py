@@ -32,6 +32,7 @@ from drivers.sip.call import (
 from drivers.sip.call_flood import CallFlood, peek_call_id
 from drivers.sip.call_joins import Joins
 from drivers.sip.call_news import News
+from drivers.sip.call_place import place_of
 from drivers.sip.call_table import CallTable, NoRoom
 from drivers.sip.caller import MAX_NAME, Caller, Trust, identify
 from drivers.sip.message import Message, NameAddr, Uri, parse_params
@@ -43,6 +44,7 @@ Address = tuple[str, int]
 AUTH_S = 32.0  # 64 × T1: a caller who will try again with a password does so within a transaction's life
 REDIRECT_S = 5.0
 CANCEL_S = 32.0  # RFC 3261, 9.1
+PROOF_S = 60.0  # a call whose caller or agent has begun another one: time enough for a BYE or a sign of life
 CROSSED_S = 1.0  # an answer that lasted less, after a CANCEL, was none
 MIN_SESSION_S = 90.0  # RFC 4028, 4
 MAX_DESTINATIONS = 8  # hops of one leg that we are shown
@@ -61,6 +63,9 @@ class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """answer_on: any (a 200 to the caller's leg is an answer), agent_leg (only a joined leg's is) or auto: any, until an exchange
     is seen ringing agents with calls of its own. answer_on_for: the same per exchange address. Times in seconds.
 
+    proof_s: who is in a call and begins another has so long to show that the first still lives; then it has ended, its BYE unseen. 0: never
+    conclude that, where a trunk shows one number for all its callers.
+
     max_calls_per_source: at a time; max_new_calls_per_s: of one source, 0 for no limit. A source is the address the INVITE came from
     as the exchange saw it, not the capture agent. A district's hotline gets three calls a second at its worst.
     """
@@ -77,6 +82,7 @@ class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     talk_guard_s: float = 14400
     restart_guard_s: float = 60
     restart_talk_guard_s: float = 1800
+    proof_s: float = 60
     max_calls: int = 100_000
     max_calls_per_source: int = 2_000
     max_new_calls_per_s: float = 100
@@ -105,6 +111,7 @@ class CallTracker:
         self._flood = CallFlood(options.max_new_calls_per_s)
         self._joins = Joins(options.hint_headers)
         self._transfers: dict[str, Call] = {}
+        self._talking: dict[str, Call] = {}  # caller:NUMBER, agent:EXTENSION → the call they are in
         self._agent_leg_exchanges: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -123,7 +130,8 @@ class CallTracker:
         taken = 0
         for record in records:
             try:
-                call = restored_call(msgspec.convert(record, CallRecord))
+                read = msgspec.convert(record, CallRecord)
+                call = restored_call(read)
             except (msgspec.ValidationError, ValueError):
                 continue
             if call.is_final or call.key in self._table:
@@ -136,6 +144,8 @@ class CallTracker:
                         self._joins.offer(leg, destination[0])
                 if leg.role is Role.AGENT:
                     self._learn(leg.source[0])
+            for host in read.rings_agents[:MAX_DESTINATIONS]:
+                self._learn(host)
             guard = options.restart_talk_guard_s if call.state is State.ANSWERED else options.restart_guard_s
             self._table.wait(call, Timer.RESTART, now + guard)
             taken += 1
@@ -149,7 +159,7 @@ class CallTracker:
             return []
         if max(len(message.call_id), len(message.from_tag), len(message.to_tag), len(message.branch)) > MAX_IDENTIFIER:
             raise NoRoom("too_long")
-        news = News(self._options.agents, at, raw)
+        news = News(self._options.agents, self._agent_leg_exchanges, at, raw)
         heard = Heard(message, source, destination, now, correlation, news)
         leg, by_callee = self._table.find(message)
         if leg is not None and leg.call.timer is Timer.RESTART:
@@ -178,7 +188,7 @@ class CallTracker:
 
     def handle_deadline(self, now: float) -> list[Signal]:
         """Timers that ended by now: calls nobody ended for us are ended as inferred."""
-        news = News(self._options.agents)
+        news = News(self._options.agents, self._agent_leg_exchanges)
         for call in self._table.due(now):
             self._expire(news, call, now)
         return news.signals
@@ -190,6 +200,7 @@ class CallTracker:
         if method == "INVITE":
             if heard.message.to_tag:
                 if leg is not None:
+                    leg.call.held = _is_hold(heard.message.body, leg.call.held)
                     self._refresh(leg.call, heard)
             elif leg is None:
                 self._new_leg(heard)
@@ -236,6 +247,9 @@ class CallTracker:
             leg = self._add_leg(call, Role.CALLER, heard, user)
             assert leg is not None
             self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
+            if self._trust.covers(heard.source[0]):
+                call.place = place_of(message)
+            self._doubt(f"caller:{caller.e164}", call, "caller_called_again", heard.now)
             heard.news.tell(call, Kind.CALL_OFFERED, "INVITE")
 
     def _admit(self, host: str, now: float) -> None:
@@ -444,6 +458,8 @@ class CallTracker:
             call.reason = None
             call.by = "caller"
             self._act(heard.news, call, Action.ABANDON, str(code), heard.now)
+        elif code >= 500 and call.reason == "failure" and not call.queued and call.state is State.OFFERED:
+            self._act(heard.news, call, Action.FAIL, str(code), heard.now)
         else:
             self._act(heard.news, call, Action.MISS, str(code), heard.now)
 
@@ -566,9 +582,11 @@ class CallTracker:
         if call.is_final:
             self._joins.drop(call)
             self._end_transfer(call)
+            self._end_talk(call)
             self._table.finish(call, now)
         elif call.state is State.ANSWERED:
             self._wait(call, Timer.TALK, now)
+            self._talks(call, now)
         kind = KIND[action]
         if kind is not None:
             news.tell(call, kind, kind_raw, suffix, inferred)
@@ -581,6 +599,8 @@ class CallTracker:
             seconds = options.ring_guard_s
         elif timer is Timer.QUEUE:
             seconds = options.queue_guard_s
+        elif timer is Timer.PROOF:
+            seconds = options.proof_s
         else:
             seconds = _SECONDS[timer]
         self._table.wait(call, timer, now + seconds)
@@ -588,7 +608,7 @@ class CallTracker:
     def _refresh(self, call: Call, heard: Heard) -> None:
         """A re-INVITE or UPDATE proves that the call is alive (RFC 4028)."""
         call.session_s = _session_s(heard.message) or call.session_s
-        if call.timer is Timer.TALK:
+        if call.timer in (Timer.TALK, Timer.PROOF):
             self._wait(call, Timer.TALK, heard.now)
 
     def _confirm(self, call: Call, now: float) -> None:
@@ -609,8 +629,38 @@ class CallTracker:
             self._act(news, call, Action.MISS, "timer", now)
         else:
             answered = call.state is State.ANSWERED
-            call.reason = _SILENCE.get(timer, "no_bye_seen" if answered else "no_final_answer")
+            call.reason = call.doubt if timer is Timer.PROOF else _SILENCE.get(timer, "no_bye_seen" if answered else "no_final_answer")
             self._act(news, call, Action.END if answered else Action.MISS, "timer", now, inferred=True)
+
+    def _talks(self, call: Call, now: float) -> None:
+        """Caller and agent are in this call now: any other one of the same agent is in doubt."""
+        self._end_talk(call)
+        if call.agent in self._options.agents:  # else it may be a queue or an address, which takes many at a time
+            self._doubt(f"agent:{call.agent}", call, "agent_took_another", now)
+            call.talking.append(f"agent:{call.agent}")
+        if call.caller.e164:
+            call.talking.append(f"caller:{call.caller.e164}")
+        for key in call.talking:
+            self._talking[key] = call
+
+    def _end_talk(self, call: Call) -> None:
+        for key in call.talking:
+            if self._talking.get(key) is call:
+                del self._talking[key]
+        call.talking = []
+
+    def _doubt(self, key: str, other: Call, reason: str, now: float) -> None:
+        """Whoever is in a call and begins another has probably ended the first, and we have not seen its BYE. A call on hold is none of those.
+
+        Only from the same exchange or trunk: anybody can write anybody's number into From.
+        """
+        call = self._talking.get(key)
+        if call is None or call is other or call.timer is not Timer.TALK or call.held or call.source_host != other.source_host:
+            return
+        if not self._options.proof_s:
+            return
+        call.doubt = reason
+        self._wait(call, Timer.PROOF, now)
 
     def _end_transfer(self, call: Call) -> None:
         if self._transfers.get(call.transfer_target) is call:
@@ -618,6 +668,7 @@ class CallTracker:
 
     def _forget(self, call: Call) -> None:
         self._end_transfer(call)
+        self._end_talk(call)
         self._joins.drop(call)
         self._table.forget(call)
 
@@ -626,6 +677,13 @@ def _reason(code: int) -> str:
     if code in _NOT_FOUND:
         return "not_found"
     return "redirected" if code < 400 else _REASON.get(code, "failure")
+
+
+def _is_hold(body: bytes, before: bool) -> bool:
+    """Does this offer put the other side on hold (RFC 3264, 8.4; c=0.0.0.0 is the older way)? Without SDP it says nothing."""
+    if b"m=audio" not in body:
+        return before
+    return b"a=sendonly" in body or b"a=inactive" in body or b"c=IN IP4 0.0.0.0" in body
 
 
 def _q850(message: Message) -> int | None:

@@ -149,7 +149,8 @@ def test_refused(code: int, reason: str) -> None:
     pbx.say(CALLER, PROXY, call.request())
     pbx.say(PROXY, AGENT, far.request())
     assert pbx.say(AGENT, PROXY, far.response(code)) == []  # one phone's refusal is not the caller's
-    assert pbx.say(PROXY, CALLER, call.response(code)) == ["missed"]
+    assert pbx.say(PROXY, CALLER, call.response(code)) == ["failed" if code >= 500 and reason == "failure" else "missed"]
+    assert pbx.last["state"] == "missed"  # lost all the same: somebody calls back
     assert (pbx.last["reason"], pbx.last["code"]) == (reason, code)
     assert pbx.say(PROXY, CALLER, call.response(code), after=2) == []
 
