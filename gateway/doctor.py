@@ -74,6 +74,8 @@ def examine(config: Config) -> Iterator[Finding]:
     for line in config.line:
         if line.broker is not None:
             yield _broker(f"line {line.name}", line.broker)
+        elif line.connect is not None:
+            yield _server(f"line {line.name}", line.connect)
         elif (line.listen or "").startswith("serial:"):
             yield _serial_port(f"line {line.name}", line.listen or "")
     if config.dispatch.mqtt is not None:
@@ -166,6 +168,20 @@ def _broker(what: str, url: str) -> Finding:
     except OSError as error:
         return Finding(what, False, f"broker {where} cannot be reached ({error.strerror or error}); start it, or correct the address")
     return Finding(what, True, f"broker {where} answers")
+
+
+def _server(what: str, connect: str) -> Finding:
+    """Does anybody listen there? Name and password are tried by the line itself."""
+    _, *parts = connect.replace("\\:", "\0").split(":")
+    host, port = (part.replace("\0", ":") for part in parts[:2]) if len(parts) > 1 else ("", "")
+    if not host or not port.isdecimal():
+        return Finding(what, False, f"{connect} is no address; write tcp:HOST:PORT or tls:HOST:PORT under connect")
+    try:
+        socket.create_connection((host, int(port)), DIAL_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return Finding(what, False, f"{connect} cannot be reached ({reason}); start the server there, let this machine in, or correct the address")
+    return Finding(what, True, f"{connect} answers")
 
 
 def _serial_port(what: str, listen: str) -> Finding:

@@ -77,6 +77,23 @@ class _Health(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
 
+def test_a_server_that_a_line_connects_to_is_tried(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as manager, socket.create_server(("127.0.0.1", 0)) as nobody:
+        port, free = manager.getsockname()[1], nobody.getsockname()[1]
+        nobody.close()
+        lines = [("here", f"tcp:127.0.0.1:{port}"), ("gone", f"tls:127.0.0.1:{free}"), ("odd", "tcp:nothing")]
+        findings = found(
+            Config(
+                console=ConsoleConfig(enabled=False),
+                line=tuple(LineConfig(name=name, codec="ami", connect=connect) for name, connect in lines),
+                path=str(tmp_path / "gateway.toml"),
+            )
+        )
+    assert [findings[f"line {name}"].good for name in ("here", "gone", "odd")] == [True, False, False]
+    assert f"tls:127.0.0.1:{free} cannot be reached" in findings["line gone"].text
+    assert "write tcp:HOST:PORT" in findings["line odd"].text
+
+
 def test_the_port_of_a_running_gateway_is_no_fault(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Health) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
