@@ -31,6 +31,7 @@ FACTS = {
     Action.STEP: {"step": "call_person"},
     Action.IDENTIFY: {"person": "wang"},
     Action.COMPLAIN: {"note": "nobody came"},
+    Action.HAND_OVER: {"to": "12345"},
 }
 DISTRICT_WITHOUT_DESK = PolicyConfig(
     critical=msgspec.structs.replace(POLICY.critical, accept_acknowledges=True), major=msgspec.structs.replace(POLICY.major, accept_acknowledges=True)
@@ -130,6 +131,8 @@ class Life(RuleBasedStateMachine):
             facts = {"responder": data.draw(st.sampled_from([None, *(responder.id for responder in RESPONDERS)]))}
         elif action is Action.WITHDRAW and incident.legs:
             facts = {"delivery": data.draw(st.sampled_from(incident.legs)).delivery}
+        elif action is Action.MERGE:
+            facts = {"into": data.draw(st.sampled_from(list(self.working.incidents)))}
         elif action is Action.RESOLVE:
             facts = {"outcome": data.draw(st.sampled_from(Outcome)).value}
         draft = Draft(self.working)
