@@ -15,7 +15,9 @@ if TYPE_CHECKING:  # the exchange starts its calls' lives, which need the exchan
     from simulators.exchange.model import Exchange
 
 RINGS_IN_RING = "gateway-ring"  # the dialplan context that takes a key press (config/pbx/asterisk)
-ENDINGS = {Said.BUSY: ("BUSY", "busy", 486), Said.DECLINED: ("CHANUNAVAIL", "declined", 603), Said.FAILED: ("CONGESTION", "failed", 503)}
+ASKS = 3  # so often does that dialplan ask for a key
+# DialStatus, ending, SIP code. That a declined call is NOANSWER (with cause 21) was read in Asterisk's sources, not watched.
+ENDINGS = {Said.BUSY: ("BUSY", "busy", 486), Said.DECLINED: ("NOANSWER", "declined", 603), Said.FAILED: ("CONGESTION", "failed", 503)}
 
 
 async def run(exchange: "Exchange", call: Call) -> None:
@@ -120,26 +122,40 @@ class _Life:
             await self.dial_on(call.called)
 
     async def take_key(self) -> None:
-        """The dialplan says its words and waits for one key; the telephone hangs up, or we do after the key."""
+        """The dialplan says its words and waits for one of GATEWAY_KEYS, asking three times; without one the UserEvent has an empty key.
+
+        A parked leg only hands its keys on; whoever asked for it hangs up.
+        """
+        asks = self.call.called == RINGS_IN_RING
+        keys = self.call.variables.get("GATEWAY_KEYS", "0123456789*")
         until = self._loop.time() + self.plan.talk_s
+        asked = 1
         while True:
             word = await self.call.hear(until)
             if word is None or word.said is Said.KILL:
-                self.end_alone(self.caller, by_party=False, reason="no_key" if word is None else "killed")
+                if asks and word is None:
+                    self.key_taken("")
+                self.end_alone(self.caller, by_party=False, reason="no_key" if word is None else self.call.reason or "killed")
                 return
             if word.said is Said.GONE:
-                self.end_alone(self.caller, by_party=True, reason="no_key" if not self.call.reason else self.call.reason)
+                self.end_alone(self.caller, by_party=True, reason=self.call.reason or "no_key")
                 return
             if word.said is Said.REDIRECT:
                 await self.dial_on(word.detail)
                 return
             if word.said is Said.DIGIT:
                 self.tell(What.DIGIT, self.caller, digit=word.detail)
-                self.result("answered", "called", f"key_{word.detail}")
-                if self.call.called == RINGS_IN_RING:
-                    self.tell(What.KEY_TAKEN, self.caller, id=self.call.variables.get("GATEWAY_ID", ""), digit=word.detail)
+                if asks and word.detail not in keys and asked < ASKS:
+                    asked += 1
+                    continue
+                self.result("answered", "called", f"key_{word.detail}" if word.detail in keys else "no_key")
+                if asks:
+                    self.key_taken(word.detail if word.detail in keys else "")
                     self.end_alone(self.caller, by_party=False, reason=self.call.reason)
                     return
+
+    def key_taken(self, key: str) -> None:
+        self.tell(What.KEY_TAKEN, self.caller, id=self.call.variables.get("GATEWAY_ID", ""), digit=key)
 
     # ---- ringing
 

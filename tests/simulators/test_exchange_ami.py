@@ -304,6 +304,17 @@ async def test_ringing_a_responder_who_presses_a_key(reader: AmiReader, pbx: Exc
     assert pbx.truths[-1]["reason"] == "key_2"
 
 
+async def test_a_key_that_does_not_count_and_silence(reader: AmiReader, pbx: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.exchange.ami_server.KEY_WAIT_S", 0.4)
+    pbx.answerers["17400000005"] = Answerer(after_s=0.05, key="7", key_after_s=0.05)
+    await reader.login(LISTEN)
+    await reader.ask(*RING, "Variable: GATEWAY_KEYS=12")
+    pressed = await reader.until("UserEvent")
+    assert (pressed["Id"], pressed["Key"]) == ("d-1", "")
+    await reader.until("Hangup")
+    assert pbx.truths[-1]["reason"] == "no_key"
+
+
 @pytest.mark.parametrize(("does", "reason"), [("busy", "5"), ("nothing", "3"), ("declines", "1")])
 async def test_ringing_a_responder_in_vain(reader: AmiReader, pbx: Exchange, does: str, reason: str) -> None:
     pbx.answerers["17400000005"] = Answerer(does=does, after_s=0.05)
