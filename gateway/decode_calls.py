@@ -19,7 +19,13 @@ from gateway.event import Kind
 from gateway.recording import CODECS, Told, read_conversation
 
 _START_LINE = re.compile(rb"(?:[A-Z]{3,12} [^\r\n ]+ SIP/2\.0|SIP/2\.0 \d{3}[^\r\n]*)\r?\n")
-_OUTCOMES = {Kind.CALL_ANSWERED: "answered", Kind.CALL_TRANSFERRED: "transferred", Kind.CALL_ABANDONED: "abandoned", Kind.CALL_MISSED: "missed"}
+_OUTCOMES = {
+    Kind.CALL_ANSWERED: "answered",
+    Kind.CALL_TRANSFERRED: "transferred",
+    Kind.CALL_ABANDONED: "abandoned",
+    Kind.CALL_MISSED: "missed",
+    Kind.CALL_FAILED: "failed",
+}
 MAX_SIP = 65_000  # what fits beside the addresses into one HEP packet, whose length has 16 bits
 
 

@@ -14,7 +14,7 @@ from drivers.contract import Rejected, Signal
 from drivers.sip.call_table import NoRoom
 from drivers.sip.call_tracker import CallTracker, TrackerOptions
 from drivers.sip.caller import Trust
-from drivers.sip.hep3 import SIP, MalformedPacket, Packet, parse_packet
+from drivers.sip.hep3 import KEEPALIVE, SIP, MalformedPacket, Packet, parse_packet
 from drivers.sip.message import MalformedMessage, parse_message
 from drivers.sip.number import NumberPlan
 from gateway.config import CallsConfig
@@ -22,7 +22,6 @@ from gateway.config import CallsConfig
 MAX_AGENTS = 64  # whose last packet is remembered each for itself: a district has a handful
 OTHERS = (-1, b"")  # ... and all that come on top
 CLOCK_LIMIT_S = 5.0  # a capture agent's clock is believed this far from arrival (hep3.md, 9)
-KEEPALIVE = "keepalive"  # CRLF or NULs between SIP peers, copied to us: nothing at all, not a fault
 
 
 class HepOptions(TrackerOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +90,9 @@ class HepCodec:
         try:
             packet = parse_packet(data)
         except MalformedPacket as fault:
+            if fault.reason == KEEPALIVE:
+                self.counts[KEEPALIVE] += 1
+                return []
             return [Rejected(reason=fault.reason, raw=data)]
         if not self._admits(source[0], packet):
             return [Rejected(reason="wrong_key" if packet.auth_key else "missing_key", raw=data)]
@@ -116,7 +118,7 @@ class HepCodec:
                 packet.correlation_id.decode("utf-8", "replace"),
             )
         except MalformedMessage as fault:
-            if fault.reason == KEEPALIVE:
+            if fault.reason == KEEPALIVE:  # CRLF or NULs between SIP peers, copied to us: nothing at all
                 self.counts[KEEPALIVE] += 1
                 return []
             return [Rejected(reason=fault.reason, raw=data)]

@@ -10,6 +10,7 @@ import zlib
 
 import msgspec
 
+KEEPALIVE = "keepalive"  # not a fault: a packet that only says that its sender lives
 SIP = 1  # payload type (chunk 0x000b)
 
 # The specification knows 41 chunk types; senders use 12 to 15 a packet.
@@ -54,7 +55,7 @@ def parse_packet(data: bytes) -> Packet:
     """Read one datagram.
 
     Wire: "HEP3" length(2) then chunks vendor(2) type(2) length(2) payload, big-endian, lengths counting their own head.
-    Errors: MalformedPacket with one of not_hep, bad_length, bad_chunk, too_many_chunks, no_payload, bad_compression, inflated_too_long.
+    Errors: MalformedPacket with one of not_hep, bad_length, bad_chunk, too_many_chunks, no_payload, keepalive, bad_compression, inflated_too_long.
     A tail behind the packet is ignored (`tail` says how long); unknown vendors and types are skipped; a known type of wrong size is absent.
     """
     if data[:4] in MAGIC:
@@ -90,7 +91,7 @@ def _parse_chunks(data: bytes) -> Packet:
     if payload is None:
         compressed = chunks.get(0x0010)
         if compressed is None:
-            raise MalformedPacket("no_payload")
+            raise MalformedPacket(KEEPALIVE if 0x000D in chunks else "no_payload")
         payload = _inflate(compressed)
     seconds = _number(chunks, 0x0009, 4)
     micros = _number(chunks, 0x000A, 4) or 0

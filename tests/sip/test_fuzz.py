@@ -40,7 +40,7 @@ REASONS = {
     *("not_hep", "bad_length", "bad_chunk", "too_many_chunks", "no_payload", "bad_compression", "inflated_too_long"),
     *("not_sip", "bad_start_line", "bad_version", "bad_status_code", "too_long", "too_many_headers", "repeated_header", "bad_cseq"),
     *("missing_call_id", "missing_cseq", "missing_from", "missing_to", "missing_via", "cseq_method_mismatch"),
-    *("unknown_source", "missing_key", "wrong_key", "table_full", "too_many_calls"),
+    *("unknown_source", "missing_key", "wrong_key", "table_full", "too_many_calls", "flood"),
 }
 STRICT_REASONS = {
     "bad_header",
