@@ -4,6 +4,7 @@ A channel of ours has the Uniqueid `gateway-<id>` (ChannelId, Asterisk 12 and la
 who is rung lands in the context of config/pbx/asterisk/extensions_gateway.conf, which says the key in a UserEvent.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -207,7 +208,7 @@ class AmiWishes:
                 {"Context": options.dial_context, "Exten": wish.number, "Priority": "1"},
             )
         else:
-            channel, where = options.agent_channel.replace("{number}", wish.agent), {"Application": "Dial", "Data": f"{far},{wish.ring_s:.0f}"}
+            channel, where = options.agent_channel.replace("{number}", wish.agent), {"Application": "Dial", "Data": f"{far},{math.ceil(wish.ring_s)}"}
         fields = {"Channel": channel, **where, "ChannelId": uid, "Timeout": f"{1000 * wish.ring_s:.0f}", "Async": "true"}
         if wish.shown:
             fields["CallerID"] = f"<{wish.shown}>"
