@@ -59,10 +59,10 @@ class NotePart(_Part, frozen=True):
     note_text: Annotated[str, msgspec.Meta(max_length=NOTE_LIMIT)] = ""
 
 
-class Ours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+class Ours(_Part, frozen=True, kw_only=True):
     """from_, to: hotlines; work_order: the number that the matter has at `to`, when it goes back there."""
 
-    from_: Short
+    from_: Short = msgspec.field(name="from")
     to: Short
     work_order: Short = ""
     severity: Short = ""
