@@ -210,10 +210,11 @@ class ScaipBody:
 
 
 def _sender(request: Request, received: Received) -> dict[str, object]:
-    """Who says that they send it, where that is not the unit's id; and a content type that is not SCAIP's."""
-    user = received.from_user.removeprefix("+")
-    facts: dict[str, object] = {"from_user": received.from_user} if user and user != request.value("cid").removeprefix("+") else {}
-    return facts | ({"content_type": received.content_type} if received.content_type != CONTENT_TYPE else {})
+    """Who sent it and who proved to, where either is not the unit's id; and a content type that is not SCAIP's."""
+    cid = request.value("cid").removeprefix("+")
+    facts = {"from_user": received.from_user, "user": received.user}
+    odd: dict[str, object] = {name: value for name, value in facts.items() if value and value.removeprefix("+") != cid}
+    return odd | ({"content_type": received.content_type} if received.content_type != CONTENT_TYPE else {})
 
 
 def _is_among(cid: str, patterns: tuple[str, ...]) -> bool:

@@ -280,6 +280,13 @@ def test_a_wrong_content_type_is_told_to_people() -> None:
     assert signal_of(handler().read(received(ROWS[0]["xml"], user="5551"))).detail["from_user"] == "5551"
 
 
+def test_a_unit_that_proves_to_be_another_is_named() -> None:
+    proved = msgspec.structs.replace(received(ROWS[0]["xml"]), user="7777")
+    assert signal_of(handler().read(proved)).detail["user"] == "7777"
+    same = msgspec.structs.replace(received(ROWS[0]["xml"]), user="1234567890")
+    assert "user" not in signal_of(handler().read(same)).detail
+
+
 def test_gbk_text_is_read() -> None:
     body = '<?xml version="1.0" encoding="GBK"?><mrq><ref>a</ref><cid>1</cid><dty>3</dty><lte>北屋</lte></mrq>'.encode("gbk")
     assert signal_of(handler().read(received(body))).detail["lte"] == "北屋"

@@ -1,23 +1,18 @@
 """SCAIP through a real SIP line: simulated home units (outside witnesses) on UDP, TCP and TLS, a full disk, passwords, garbage beside them."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from drivers.lines.sip_port import SipLine
 from gateway.event import Kind
 from simulators.home_link import Receiver
 from simulators.home_unit import HomeUnit, street
+from tests.sip.certificate import certificate
 from tests.sip.sip_peer import Datagrams, Store, a_line, request, running
 
 T1_S = 0.05
@@ -146,18 +141,3 @@ async def test_70_kb_over_tcp_is_too_long_and_told_so() -> None:
         assert (said.outcome, said.answer["snu"], said.tries[0].code) == ("lost", "1", 200)
         assert (await home.alarm()).outcome == "confirmed"
         assert [event.kind for event in store.events] == [Kind.FAULT, Kind.SOS]
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(days=1), now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    (folder / "cert.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    return folder / "key.pem", folder / "cert.pem"
