@@ -129,9 +129,11 @@ class _Told:
         self._last: dict[str, object] = {}
 
     def add(self, signal: Signal, at_s: float) -> None:
+        self._last |= signal.detail
+        if signal.detail.get("correction"):  # nothing has happened; somebody knows better
+            return
         self._events.append((str(signal.kind).removeprefix("call_"), round(at_s - self._began, 6)))
         self._outcome = _OUTCOMES.get(signal.kind, self._outcome)
-        self._last |= signal.detail
 
     def summary(self, name: str) -> dict[str, object]:
         """The names of decode.md; None where nobody said it."""

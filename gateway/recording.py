@@ -21,6 +21,13 @@ _SERVER = {
     "ami": re.compile(rb"(?:\A|\n)(?:Event|Response): \w+\r?\n|Asterisk Call Manager/"),
     "esl": re.compile(rb"(?:\A|\n)Content-Type: (?:auth/request|command/reply|api/response|text/(?:event-|disconnect-|rude-))"),
 }
+# Where a message begins, for who comes in the middle or has lost some bytes.
+_START = {
+    "ami": re.compile(rb"(?:\A|\r?\n\r?\n)(?=(?:Event|Response): )|\A(?=Asterisk Call Manager/)"),
+    "esl": re.compile(
+        rb"(?=(?:Content-Length: \d+\r?\n)?Content-Type: (?:auth/request|command/reply|api/response|text/(?:event-|disconnect-|rude-)))"
+    ),
+}
 _SIP = re.compile(rb"(?:\A|\n)SIP/2\.0 | SIP/2\.0\r\n")  # its NOTIFY has a header Event too
 _TAIL = 256  # octets of the piece before, in case a mark is cut
 LONG_AGO = 1e8  # seconds since 1970; smaller ones count from the beginning of the recording
@@ -62,9 +69,9 @@ def read_conversation(
     for packet in _said_by_server(codec, list(packets)):
         reader = readers.get(packet.source)
         if reader is None:
-            reader = readers[packet.source] = _Exchange(codec, options, calls, fixed)
-        elif packet.gap and codec == "ami":  # what was cut ends here, so that it does not swallow the next
-            yield from reader.take(b"\r\n\r\n", packet.time)
+            reader = readers[packet.source] = _Exchange(codec, options, calls, fixed, is_lost=packet.gap)
+        elif packet.gap:
+            yield from reader.interrupt(packet.time)
         yield from reader.take(packet.payload, packet.time)
     for reader in readers.values():
         yield from reader.finish()
@@ -73,14 +80,29 @@ def read_conversation(
 class _Exchange:
     """The codec only listens: it was never told that it is connected."""
 
-    def __init__(self, codec: str, options: dict[str, object], calls: CallsConfig, fixed: datetime | None) -> None:
+    def __init__(self, codec: str, options: dict[str, object], calls: CallsConfig, fixed: datetime | None, *, is_lost: bool) -> None:
+        self._name = codec
         self._codec = codec_for(codec, options, calls)
+        self._is_lost = is_lost  # until the next message begins
         self._fixed = fixed
         self._now = 0.0
         self._channels = Framer(frozenset({"Newchannel"})) if codec == "ami" else None
         self._born: dict[str, float] = {}
 
+    def interrupt(self, time: float) -> Iterator[Told]:
+        """Bytes are missing, or this is another connection: what was begun must not swallow what comes."""
+        if self._name == "ami":
+            yield from self.take(b"\r\n\r\n", time)
+        else:
+            self._codec.connected(time)
+        self._is_lost = True
+
     def take(self, data: bytes, time: float) -> Iterator[Told]:
+        if self._is_lost:
+            start = _START[self._name].search(data)
+            if start is None:
+                return
+            data, self._is_lost = data[start.end() :], False
         self._now = max(self._now, time)
         at = self._fixed or (datetime.fromtimestamp(time, UTC) if time > LONG_AGO else utc_now())
         for one in self._channels.feed(data) if self._channels is not None else ():
