@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--district", type=Path, default=DISTRICT, help="folder with persons.csv, devices.csv, responders.csv (default %(default)s)")
     found.add_argument("--broker", metavar="mqtt://HOST:PORT", help="where wearables publish and orders arrive")
     found.add_argument("--hep", metavar="HOST:PORT", help="where the gateway hears mirrored calls")
+    found.add_argument("--ami-port", type=int, metavar="PORT", help="be an Asterisk manager there (user and secret `gateway`) and tell the calls")
+    found.add_argument("--esl-port", type=int, metavar="PORT", help="be a FreeSWITCH event socket there (password `simulated`) and tell the calls")
     found.add_argument("--serial-dir", type=Path, metavar="DIR", help="where the serial ports panel0 and buttons0 are made")
     found.add_argument("--console", metavar="http://HOST:PORT", help="the gateway's console, for the operator and the books")
     found.add_argument("--seed", type=int, help="another seed than the file's")
@@ -90,6 +92,8 @@ def targets_of(options: argparse.Namespace) -> Targets:
         command(options.stop_broker),
         command(options.start_broker),
         options.ready,
+        options.ami_port,
+        options.esl_port,
     )
 
 

@@ -17,6 +17,11 @@ OUTCOME_KINDS = {
     "abandoned": {"call_abandoned"},
     "busy": {"call_missed", "call_failed"},
     "no_answer": {"call_missed", "call_failed"},
+    "declined": {"call_missed", "call_failed"},
+    "gave_up": {"call_abandoned", "call_missed"},  # SIP alone tells a queue's caller who hangs up from one who talked: only by the second leg
+    "queue_timeout": {"call_missed", "call_abandoned"},
+    "blind_transfer": {"call_answered"},
+    "attended_transfer": {"call_answered"},
 }
 NEEDS_CONSOLE = frozenset({"incident", "cancelled", "all_offered"})
 DETAIL_PAUSE_S = 1.0

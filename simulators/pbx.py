@@ -1,29 +1,46 @@
-"""A hotline's PBX that mirrors every SIP message as HEPv3 over UDP: whole calls, with and without a second leg, answered or not."""
+"""A hotline's PBX for scenarios: whole calls by outcome, mirrored as HEPv3, and told over AMI and ESL where a gateway listens there.
+
+Heard over HEP alone, calls that ring the desk directly go through a proxy and have one leg; all others are those of the simulated exchange.
+"""
 
 import asyncio
 import random
-import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from simulators.hep_writer import Agent, packet
+from simulators.exchange.ami_server import AmiServer, User
+from simulators.exchange.call import Mode, Plan
+from simulators.exchange.esl_server import EslServer
+from simulators.exchange.mirror import Mirror
+from simulators.exchange.model import TRUNK, Exchange, Settings
+from simulators.exchange.virtual import People
+from simulators.hep_writer import Agent
 from simulators.sip_text import Address, Dialog, chinese_forms
 
-TRUNK: Address = ("198.51.100.20", 5060)  # RFC 5737: addresses for documentation
 PROXY: Address = ("192.0.2.10", 5060)  # rings the desk directly: one leg
-QUEUE: Address = ("192.0.2.11", 5060)  # answers the caller itself and rings agents with calls of its own
-AGENTS: dict[str, Address] = {"8001": ("192.0.2.101", 5060), "8002": ("192.0.2.102", 5060), "8003": ("192.0.2.103", 5060)}
+AGENTS = tuple(str(8001 + place) for place in range(60))  # more than a scenario has calls at once
+REACHES_QUEUE_S = 0.1  # whoever gives up in the queue has come that far
+AMI_USER, AMI_SECRET, ESL_PASSWORD = "gateway", "gateway", "simulated"
 
 
 class Outcome(StrEnum):
-    """How a call goes. `queued`: the PBX answers the caller itself and a second leg rings the agent (B2BUA)."""
+    """How a call goes. `queued`: the PBX answers the caller itself and a second leg rings the agent (B2BUA); gave_up: the caller, in the queue."""
 
     ANSWERED = "answered"
     QUEUED = "queued"
     ABANDONED = "abandoned"
     BUSY = "busy"
     NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    GAVE_UP = "gave_up"
+    QUEUE_TIMEOUT = "queue_timeout"
+    BLIND_TRANSFER = "blind_transfer"
+    ATTENDED_TRANSFER = "attended_transfer"
+
+
+THROUGH_PROXY = (Outcome.ANSWERED, Outcome.ABANDONED, Outcome.BUSY, Outcome.NO_ANSWER, Outcome.DECLINED)
+REFUSALS = {Outcome.BUSY: 486, Outcome.NO_ANSWER: 480, Outcome.DECLINED: 603}
 
 
 @dataclass(slots=True)
@@ -37,110 +54,134 @@ class PlacedCall:
     called: str
     offered_at: int
     started: float
-    call_id: str = ""
-    packets: int = 0
     finished: float | None = None
 
 
 class Pbx:
-    """Sends packets to one HEP listener. UDP: nobody answers, nothing is known to have arrived."""
+    """target: a HEP listener (UDP: nothing is known to have arrived); ami_port, esl_port: where to listen ourselves, 0 any free port.
 
-    def __init__(self, target: Address, *, seed: object = 0, agent: Agent = Agent(name="hotline-pbx"), area_code: str = "") -> None:  # noqa: B008
-        self.target = target
-        self.agent = agent
+    lose, double: chances that a mirrored packet is never sent, as UDP loses it, or sent twice, as a mirror port does.
+    """
+
+    def __init__(
+        self,
+        target: Address | None,
+        *,
+        ami_port: int | None = None,
+        esl_port: int | None = None,
+        seed: object = 0,
+        agent: Agent = Agent(name="hotline-pbx"),  # noqa: B008
+        area_code: str = "",
+    ) -> None:
         self.area_code = area_code
         self.calls: list[PlacedCall] = []
-        self.packets = 0
-        self.lose = 0.0  # chance that a packet is never sent, as UDP loses it
-        self.double = 0.0  # chance that a packet is sent twice, as a mirror port or a proxy does
+        self.lose = self.double = 0.0
+        self.exchange = Exchange(Settings(agents=AGENTS, seed=seed))
+        self.ami = AmiServer(self.exchange, {AMI_USER: User(AMI_SECRET)}) if ami_port is not None else None
+        self.esl = EslServer(self.exchange, ESL_PASSWORD) if esl_port is not None else None
+        self._ports = (ami_port or 0, esl_port or 0)
+        self._target, self._agent, self._seed = target, agent, seed
+        self._mirror: Mirror | None = None
         self._random = random.Random(f"pbx:{seed}")
-        self._socket: socket.socket | None = None
+
+    @property
+    def packets(self) -> int:
+        """Mirrored so far."""
+        return self._mirror.packets if self._mirror is not None else 0
 
     async def __aenter__(self) -> "Pbx":
-        self._socket = socket.socket(socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self.exchange.faces.append(People(self.exchange))
+        if self._target is not None:
+            self._mirror = Mirror(self._target, time.time, agent=self._agent, seed=self._seed)
+            self.exchange.faces.append(self._mirror)
+        if self.ami is not None:
+            await self.ami.start(self._ports[0])
+        if self.esl is not None:
+            await self.esl.start(self._ports[1])
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        await self.exchange.stop()
+        if self.ami is not None:
+            await self.ami.stop()
+        if self.esl is not None:
+            await self.esl.stop()
+        if self._mirror is not None:
+            self._mirror.close()
 
     async def call(
-        self,
-        label: str,
-        caller: str,
-        outcome: Outcome,
-        *,
-        called: str = "12349",
-        ring_s: float = 1.0,
-        talk_s: float = 3.0,
-        display: str = "",
-        extension: str = "8001",
+        self, label: str, caller: str, outcome: Outcome, *, called: str = "12349", ring_s: float = 1.0, talk_s: float = 3.0, display: str = ""
     ) -> PlacedCall:
         """Place a call and let it run to its end. `caller` in E.164, or "" for an anonymous one; a display name goes out in GBK."""
         seeded = random.Random(self._random.getrandbits(64))
-        form = seeded.choice(chinese_forms(caller, self.area_code)) if caller else "anonymous"
-        dialog = Dialog(form, called, TRUNK, QUEUE if outcome is Outcome.QUEUED else PROXY, seeded, display=display.encode("gbk", "replace"))
-        placed = PlacedCall(label, outcome, caller, form, called, time.time_ns() // 1_000_000, time.monotonic(), dialog.call_id)
+        form = seeded.choice(chinese_forms(caller, self.area_code)) if caller else ""
+        placed = PlacedCall(label, outcome, caller, form or "anonymous", called, time.time_ns() // 1_000_000, time.monotonic())
         self.calls.append(placed)
-        self._send(placed, dialog, dialog.request("INVITE", sdp=True))
-        self._send(placed, dialog, dialog.response(100), back=True)
-        if outcome is Outcome.QUEUED:
-            await self._queued(placed, dialog, seeded, extension, ring_s, talk_s)
+        if self._mirror is not None:
+            self._mirror.lose, self._mirror.double = self.lose, self.double
+        name = display.encode("gbk", "replace")
+        if outcome in THROUGH_PROXY and self._mirror is not None and self.ami is None and self.esl is None:
+            dialog = Dialog(form or "anonymous", called, TRUNK, PROXY, seeded, display=name)
+            await self._through_proxy(self._mirror, dialog, outcome, ring_s, talk_s)
         else:
-            await self._direct(placed, dialog, outcome, ring_s, talk_s)
+            plan = replace(plan_of(outcome, ring_s, talk_s), name=name.decode("utf-8", "surrogateescape"))
+            self.exchange.settings.hotlines.setdefault(called, plan)
+            call = self.exchange.offer(plan, caller, form, called)
+            if call is not None:
+                await call.done.wait()
         placed.finished = time.monotonic()
         return placed
 
-    async def _direct(self, placed: PlacedCall, dialog: Dialog, outcome: Outcome, ring_s: float, talk_s: float) -> None:
-        if outcome is Outcome.BUSY:
-            self._send(placed, dialog, dialog.response(486), back=True)
-            self._send(placed, dialog, dialog.request("ACK", tagged=True))
-            return
-        self._send(placed, dialog, dialog.response(180), back=True)
-        await asyncio.sleep(ring_s)
-        if outcome is Outcome.NO_ANSWER:
-            self._send(placed, dialog, dialog.response(480), back=True)
-            self._send(placed, dialog, dialog.request("ACK", tagged=True))
+    async def _through_proxy(self, mirror: Mirror, dialog: Dialog, outcome: Outcome, ring_s: float, talk_s: float) -> None:
+        def there(message: bytes) -> None:
+            mirror.send(message, dialog.source, dialog.target, dialog.call_id)
+
+        def back(message: bytes) -> None:
+            mirror.send(message, dialog.target, dialog.source, dialog.call_id)
+
+        there(dialog.request("INVITE", sdp=True))
+        back(dialog.response(100))
+        if outcome is not Outcome.BUSY:
+            back(dialog.response(180))
+            await asyncio.sleep(ring_s)
+        if outcome in REFUSALS:
+            back(dialog.response(REFUSALS[outcome]))
+            there(dialog.request("ACK", tagged=True))
         elif outcome is Outcome.ABANDONED:
-            self._send(placed, dialog, dialog.request("CANCEL"))
-            self._send(placed, dialog, dialog.response(200, "CANCEL"), back=True)
-            self._send(placed, dialog, dialog.response(487), back=True)
-            self._send(placed, dialog, dialog.request("ACK", tagged=True))
+            there(dialog.request("CANCEL"))
+            back(dialog.response(200, "CANCEL"))
+            back(dialog.response(487))
+            there(dialog.request("ACK", tagged=True))
         else:
-            self._send(placed, dialog, dialog.response(200, sdp=True), back=True)
-            self._send(placed, dialog, dialog.request("ACK", tagged=True))
+            back(dialog.response(200, sdp=True))
+            there(dialog.request("ACK", tagged=True))
             await asyncio.sleep(talk_s)
-            self._send(placed, dialog, dialog.request("BYE", tagged=True))
-            self._send(placed, dialog, dialog.response(200, "BYE"), back=True)
+            there(dialog.request("BYE", tagged=True))
+            back(dialog.response(200, "BYE"))
 
-    async def _queued(self, placed: PlacedCall, dialog: Dialog, seeded: random.Random, extension: str, ring_s: float, talk_s: float) -> None:
-        """The queue answers leg A at once; leg B, a new Call-ID from the PBX to the agent, is the real answer."""
-        self._send(placed, dialog, dialog.response(200, sdp=True), back=True)
-        self._send(placed, dialog, dialog.request("ACK", tagged=True))
-        agent = Dialog(dialog.caller, extension, QUEUE, AGENTS.get(extension, ("192.0.2.199", 5060)), seeded, display=dialog.display)
-        self._send(placed, agent, agent.request("INVITE", sdp=True))
-        self._send(placed, agent, agent.response(100), back=True)
-        self._send(placed, agent, agent.response(180), back=True)
-        await asyncio.sleep(ring_s)
-        self._send(placed, agent, agent.response(200, sdp=True), back=True)
-        self._send(placed, agent, agent.request("ACK", tagged=True))
-        await asyncio.sleep(talk_s)
-        self._send(placed, agent, agent.request("BYE", tagged=True, by_called=True), back=True)
-        self._send(placed, agent, agent.response(200, "BYE", by_caller=True))
-        self._send(placed, dialog, dialog.request("BYE", tagged=True, by_called=True), back=True)
-        self._send(placed, dialog, dialog.response(200, "BYE", by_caller=True))
 
-    def _send(self, placed: PlacedCall, dialog: Dialog, message: bytes, *, back: bool = False) -> None:
-        """Mirror one message. `back`: it travels from the called side to the calling side."""
-        source, destination = (dialog.target, dialog.source) if back else (dialog.source, dialog.target)
-        data = packet(message, source, destination, time.time(), agent=self.agent, correlation=dialog.call_id)
-        copies = 0 if self._random.random() < self.lose else 2 if self._random.random() < self.double else 1
-        for _ in range(copies):
-            placed.packets += 1
-            self.packets += 1
-            try:
-                if self._socket is not None:
-                    self._socket.sendto(data, self.target)
-            except OSError:  # nobody listens there at the moment: UDP tells us only now and then
-                pass
+def plan_of(outcome: Outcome, ring_s: float, talk_s: float) -> Plan:
+    """The exchange's plan for an outcome: `ring_s` is what the caller waits, or has patience for."""
+    queue = Plan(scenario=outcome, ring_s=ring_s, talk_s=talk_s, transfer_after_s=talk_s / 3, width=1)
+    silent = replace(queue, agent_does="nothing", ring_timeout_s=ring_s + 60, queue_timeout_s=ring_s + 60)
+    match outcome:
+        case Outcome.ANSWERED:
+            return replace(queue, mode=Mode.DIAL)
+        case Outcome.QUEUED:
+            return replace(queue, hangs_up="agent")
+        case Outcome.ABANDONED:
+            return replace(silent, mode=Mode.DIAL, patience_s=ring_s)
+        case Outcome.NO_ANSWER:
+            return replace(silent, mode=Mode.DIAL, ring_timeout_s=ring_s)
+        case Outcome.BUSY:
+            return replace(queue, mode=Mode.DIAL, agent_does="busy")
+        case Outcome.DECLINED:
+            return replace(queue, mode=Mode.DIAL, agent_does="declines")
+        case Outcome.GAVE_UP:
+            return replace(silent, patience_s=ring_s + REACHES_QUEUE_S)
+        case Outcome.QUEUE_TIMEOUT:
+            return replace(silent, queue_timeout_s=ring_s)
+        case Outcome.BLIND_TRANSFER:
+            return replace(queue, transfer="blind")
+        case Outcome.ATTENDED_TRANSFER:
+            return replace(queue, transfer="attended")

@@ -10,7 +10,9 @@ import msgspec
 from simulators.district import MEANS
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-OUTCOMES = ("answered", "queued", "abandoned", "busy", "no_answer")
+OUTCOMES = (
+    "answered", "queued", "abandoned", "busy", "no_answer", "declined", "gave_up", "queue_timeout", "blind_transfer", "attended_transfer",
+)  # fmt: skip
 MANNERS = ("helpful", "declines", "late", "silent")
 FAULTS = ("line_noise", "unplug", "broker_restart", "call_noise")
 EXPECTATIONS = ("order", "repeat", "once", "nothing", "escalated", "incident", "joined", "cancelled", "all_offered")

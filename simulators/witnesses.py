@@ -42,6 +42,8 @@ class Targets:
     stop_broker: Command | None = None
     start_broker: Command | None = None
     ready_s: float = READY_S
+    ami_port: int | None = None  # where we are the exchange that the gateway connects to
+    esl_port: int | None = None
 
 
 class MissingTarget(ValueError):
@@ -54,8 +56,8 @@ def check_targets(scenario: Scenario, targets: Targets) -> None:
     missing = []
     if targets.broker is None:  # orders are seen there, whoever cried
         missing.append("--broker mqtt://… (orders arrive there)")
-    if "phone" in used and targets.hep is None:
-        missing.append("--hep host:port (the scenario has calls)")
+    if "phone" in used and targets.hep is None and targets.ami_port is None and targets.esl_port is None:
+        missing.append("--hep host:port, --ami-port or --esl-port (the scenario has calls)")
     if used & {"panel", "button"} and targets.serial_dir is None:
         missing.append("--serial-dir DIR (the scenario has a panel or buttons)")
     if missing:
@@ -162,8 +164,8 @@ def build_witnesses(scenario: Scenario, targets: Targets, district: District, se
             found.panel = EspaPanel(PseudoTerminal(targets.serial_dir / PANEL_PORT))
         if "button" in used:
             found.receiver = ButtonReceiver(PseudoTerminal(targets.serial_dir / BUTTON_PORT))
-    if targets.hep is not None and "phone" in used:
-        found.pbx = Pbx(targets.hep, seed=seed, area_code=district.area_code)
+    if "phone" in used:
+        found.pbx = Pbx(targets.hep, ami_port=targets.ami_port, esl_port=targets.esl_port, seed=seed, area_code=district.area_code)
     if targets.console is not None:
         wanted = scenario.operator
         habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from simulators.hep_writer import Agent, packet
-from simulators.pbx import Outcome, Pbx, PlacedCall
+from simulators.pbx import THROUGH_PROXY, Outcome, Pbx, PlacedCall
 from simulators.sip_text import chinese_forms
 
 # The worked example of the specification: 113 octets.
@@ -87,17 +87,21 @@ FLOWS = {
     Outcome.ABANDONED: "INVITE 100 180 CANCEL 200 487 ACK",
     Outcome.BUSY: "INVITE 100 486 ACK",
     Outcome.NO_ANSWER: "INVITE 100 180 480 ACK",
+    Outcome.DECLINED: "INVITE 100 180 603 ACK",
     Outcome.QUEUED: "INVITE 100 200 ACK INVITE 100 180 200 ACK BYE 200 BYE 200",
+    Outcome.GAVE_UP: "INVITE 100 200 ACK INVITE 100 180 CANCEL 200 487 ACK BYE 200",
+    Outcome.QUEUE_TIMEOUT: "INVITE 100 200 ACK INVITE 100 CANCEL 200 487 ACK BYE 200",
+    Outcome.BLIND_TRANSFER: "INVITE 100 200 ACK INVITE 100 180 200 ACK REFER 202 BYE 200 INVITE 100 180 200 ACK BYE 200 BYE 200",
 }
 
 
-@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("outcome", list(FLOWS))
 async def test_whole_calls(listener: socket.socket, outcome: Outcome) -> None:
     placed, messages = await messages_of(listener, outcome)
     assert starts(messages) == FLOWS[outcome].split()
-    assert placed.packets == len(messages)
+    assert placed.finished is not None
     calls = {re.search(rb"Call-ID: (\S+)", message)[1] for message in messages}  # type: ignore[index]
-    assert len(calls) == (2 if outcome is Outcome.QUEUED else 1)
+    assert len(calls) == (1 if outcome in THROUGH_PROXY else 3 if outcome is Outcome.BLIND_TRANSFER else 2)
     for message in messages:
         head, _, body = message.partition(b"\r\n\r\n")
         assert int(re.search(rb"Content-Length: (\d+)", head)[1]) == len(body)  # type: ignore[index]
