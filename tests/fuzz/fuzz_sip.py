@@ -11,7 +11,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["drivers.sip"]):
+    from drivers.sip.digest import DigestServer
     from drivers.sip.hep import HepCodec, HepOptions
+    from drivers.sip.hep_frames import HepFrames
     from drivers.sip.message import MalformedMessage, check_strictly, parse_message
     from drivers.sip.multipart import body_parts
 
@@ -20,6 +22,7 @@ from drivers.contract import Rejected
 AT = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 VECTORS = Path(__file__).parent.parent / "vectors" / "sip" / "rfc4475"
 OPTIONS = HepOptions(hotlines=("12349",), trusted=("192.0.2.0/24",), max_calls=100, max_calls_per_source=90)
+DIGEST = DigestServer("12349.example", bytes(32), {"a": "b"})
 HEAD = bytes.fromhex("0000000300 0ac0000214 00000004000ac000020a 0000000b000701".replace(" ", ""))  # from 192.0.2.20 to 192.0.2.10, SIP
 
 
@@ -55,6 +58,11 @@ def one_input(data: bytes) -> None:
         for item in Table.codec.receive_message(("192.0.2.10", 9060), datagram, Table.now, AT):
             assert not isinstance(item, Rejected) or item.reason.replace("_", "").isalnum()
     Table.codec.handle_deadline(Table.now, AT)
+    DIGEST.check("MESSAGE", ["Digest " + data.decode("utf-8", "surrogateescape")], Table.now)
+    frames = HepFrames()
+    for octets in (data[: len(data) // 2], data[len(data) // 2 :]):
+        for packet in frames.receive_data(octets):
+            assert len(packet) == int.from_bytes(packet[4:6])
 
 
 def main() -> None:
