@@ -21,7 +21,10 @@ Order = Literal["at_once", "unacknowledged", "operator"]
 # First words of `listen`: Twisted's endpoint strings, and serial: and udp:, which are ours.
 ENDPOINTS = ("serial", "udp", "tcp", "ssl", "systemd")
 CONNECTS = ("tcp", "tls")  # first words of `connect`: Twisted's client endpoint strings
+EXCHANGES = ("ami", "esl")  # codecs of lines that can dial (drivers.telephone.Exchange)
+TEXTERS = ("sip",)  # … and of those that can send a text (drivers.telephone.Texter)
 BROKERS = ("mqtt", "mqtts")
+MIN_SECRET = 16  # bytes; a shorter key can be guessed from one signed message
 BUILT_IN_PROFILES = ("gbt33358", "tsa", "nena")  # gateway.service_level has their figures
 STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
@@ -246,6 +249,7 @@ def examine_config(path: str | Path) -> tuple[Config, list[str]]:
     config = msgspec.structs.replace(config, line=tuple(_with_absolute_files(line, config.folder) for line in config.line))
     _check_names(config, reader)
     _check_hotlines(config, reader)
+    _check_telephones(config, reader)
     if not os.path.isdir(config.district_folder):  # noqa: PTH112 - Path.is_dir raises on a name that is too long
         reader.add("gateway.district", f"there is no folder {config.gateway.districts}/{config.gateway.district}", "correct it, or gateway.districts")
     return config, reader.problems
@@ -278,13 +282,45 @@ def _check_hotlines(config: Config, reader: TomlReader) -> None:
         for name in hotline.profiles:
             if name not in profiles:
                 reader.add(f"{where}.profiles", f"there is no profile {name!r}", f"write one of {', '.join(sorted(profiles))}, or add a [[profile]]")
-        if hotline.secret_file and not (config.folder / hotline.secret_file).is_file():
-            reader.add(f"{where}.secret_file", f"{config.folder / hotline.secret_file} does not exist", "write a secret of at least 16 bytes into it")
+        if hotline.secret_file and (fault := _secret_fault(config.folder / hotline.secret_file)):
+            reader.add(f"{where}.secret_file", fault, f"write a secret of at least {MIN_SECRET} bytes into it")
     known: set[str] = set(BUILT_IN_PROFILES)
     for number, profile in enumerate(config.profile, 1):
         if profile.name in known:
             reader.add(f"profile[{number}].name", f"there is a profile {profile.name!r} already", "give it a name of its own")
         known.add(profile.name)
+
+
+def _secret_fault(file: Path) -> str:
+    try:
+        size = len(file.read_bytes().strip())
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+    return f"{file} holds {size} bytes" if size < MIN_SECRET else ""
+
+
+def _check_telephones(config: Config, reader: TomlReader) -> None:
+    """What rings and what texts must name a line that can."""
+    codecs = {line.name: line.codec for line in config.line}
+
+    def check(key: str, name: str, wanted: tuple[str, ...]) -> None:
+        remedy = f"name a [[line]] whose codec is {' or '.join(wanted)}"
+        if name not in codecs:
+            reader.add(key, f"there is no line {name!r}", remedy)
+        elif codecs[name] not in wanted:
+            reader.add(key, f"line {name!r} speaks {codecs[name]}, which cannot do this", remedy)
+
+    if config.telephone.line:
+        check("telephone.line", config.telephone.line, EXCHANGES)
+    elif config.dispatch.phone is not None:
+        reader.add("dispatch.phone", "has no telephone to ring with", "write the exchange's line under [telephone]: line = …")
+    if config.dispatch.sip is not None and config.dispatch.sip.line:
+        check("dispatch.sip.line", config.dispatch.sip.line, TEXTERS)
+
+
+def _phone_faults(phone: PhoneChannelConfig) -> Iterator[Fault]:
+    if phone.accept_key == phone.decline_key:
+        yield ("decline_key", "accept_key"), f"is {phone.accept_key}, which is accept_key already", "give each answer a key of its own"
 
 
 def _hotline_faults(hotline: HotlineConfig) -> Iterator[Fault]:
@@ -362,4 +398,5 @@ _CHECKS: Checks = {
     StoreConfig: _store_faults,
     ConsoleConfig: _console_faults,
     MqttChannelConfig: _channel_faults,
+    PhoneChannelConfig: _phone_faults,
 }

@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from drivers.contract import Rejected, to_event
 from drivers.mqtt.station_reply import read_answer
 from gateway.clock import monotonic
+from gateway.config import HotlineConfig
 from gateway.console import views
 from gateway.console.commands import facts_of, reveal_reason
 from gateway.console.idempotency import Answer, Answers
@@ -398,11 +399,12 @@ class Console:
 
     def _session_view(self, session: Session) -> Json:
         register = self.house.register
-        names = {one.number: one.name for one in self.house.config.hotline}
+        known = {one.number: one for one in self.house.config.hotline}
+        hotlines = [known.get(number, HotlineConfig(number=number)) for number in self.house.config.calls.hotlines]
         return {
             "name": session.name,
             "extension": session.extension,
-            "hotlines": [{"number": number, "name": names.get(number, "")} for number in self.house.config.calls.hotlines],
+            "hotlines": [{"number": one.number, "name": one.name, "supplementary": one.supplementary} for one in hotlines],
             "verified": False,
             "csrf": session.csrf,
             "district": {"id": register.district, "name": register.name, "name_en": register.district.replace("-", " ").title()},

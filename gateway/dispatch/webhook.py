@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from gateway.config import WebhookChannelConfig
+from gateway.config import MIN_SECRET, WebhookChannelConfig
 from gateway.dispatch.contract import DeliveryError, Order
 from gateway.errors import ConfigError
 
@@ -19,7 +19,6 @@ MAX_CONNECTIONS = 50
 MAX_ANSWER = 16 * 1024
 # Refusals that may pass: request timeout and too many requests (RFC 9110, 15.5.9; RFC 6585, 4).
 PASSING = frozenset((408, 429))
-MIN_SECRET = 16  # bytes; a shorter key can be guessed from one signed message
 
 Answered = Callable[[str, bytes], None]
 """Gets the responder and the body of a 2xx answer that is not empty, in the form of `stations/<responder>/reply`."""

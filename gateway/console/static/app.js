@@ -132,15 +132,16 @@ function announce() {
   });
 }
 
+const TALKING = new Set(["call_answered", "call_transferred"]);
+
 /** A call answered at one's own desk opens its record, once; whoever is writing is not disturbed, the call in the bar leads there. */
 function popScreens() {
-  const popped = new Set();
+  let popped = new Set();
   effect(() => {
-    for (const call of calls.value) {
-      if (call.state !== "call_answered" || !call.incident || !call.operator || call.operator !== me.value || popped.has(call.id)) continue;
-      popped.add(call.id);
-      if (form.peek() === null) open(call.incident);
-    }
+    const mine = calls.value.filter((call) => TALKING.has(call.state) && call.incident && call.operator && call.operator === me.value);
+    const next = mine.find((call) => !popped.has(call.id));
+    popped = new Set(mine.map((call) => call.id));
+    if (next && form.peek() === null) open(next.incident);
   });
 }
 

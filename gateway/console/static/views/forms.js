@@ -55,7 +55,7 @@ const FORMS = {
     body: (values) => (values.reason?.trim() ? { reason: values.reason } : {}),
   },
   hand_over: {
-    fields: (props) => html`<${Choice} name="to" required=${true} options=${otherHotlines(props.data)} text=${hotlineText} ...${props} /><${Text} name="note" rows=${2} ...${props} /><p class="quiet small">${t("hand_over.explain")}</p>`,
+    fields: (props) => html`<${Choice} name="to" required=${true} options=${otherHotlines(props.row)} text=${hotlineText} ...${props} /><${Text} name="note" rows=${2} ...${props} /><p class="quiet small">${t("hand_over.explain")}</p>`,
     check: (values) => (values.to ? null : "missing_to"),
     body: (values) => ({ to: values.to, ...(values.note?.trim() ? { note: values.note } : {}) }),
   },
@@ -91,7 +91,7 @@ const FORMS = {
   },
 };
 
-const otherHotlines = (data) => (session.value?.hotlines ?? []).map((one) => one.number).filter((number) => number !== data?.incident?.hotline);
+const otherHotlines = (row) => (session.value?.hotlines ?? []).map((one) => one.number).filter((number) => number !== row.hotline);
 const hotlineText = (number) => `${number} ${session.value?.hotlines?.find((one) => one.number === number)?.name ?? ""}`.trim();
 const missingSteps = (data) => (data?.plan ?? []).filter((step) => step.required && !step.done);
 
@@ -154,7 +154,7 @@ export function Form({ row, data, name }) {
     <form class=${`work ${name}`} ref=${box} onSubmit=${submit} onKeyDown=${onKeyDown} novalidate autocomplete="off" tabindex="-1" aria-label=${label("action", name)}>
       <h3>${label("action", name)}</h3>
       ${name === "resolve" && missingSteps(data).length > 0 && html`<p class="error">${t("reason.steps_missing", { steps: missingSteps(data).map((step) => label("step", step.id)).join(", ") })}</p>`}
-      <${Fields} values=${filled} set=${set} data=${data} />
+      <${Fields} values=${filled} set=${set} data=${data} row=${row} />
       ${error && html`<p class="error" role="alert">${error}</p>`}
       <div class="form-foot">
         <button type="submit" class="primary" disabled=${busy}>${t("form.submit")} <kbd>Ctrl+Enter</kbd></button>

@@ -1,0 +1,100 @@
+"""Calls at the page, in a real browser: the record opens at one's own desk, call-backs stand in order, a matter is handed over by keyboard."""
+
+from playwright.sync_api import Page, expect
+
+from gateway.core.incident import State
+from gateway.event import Kind, Phase
+from tests.console.browser import Operator, ServedHouse
+
+FIRST, SECOND = "+8617400000011", "+8617400000012"
+
+
+def at_desk(extension: str) -> object:
+    """Before the page is opened: this browser's desk has this telephone."""
+    return lambda page: page.add_init_script(f"localStorage.setItem('duty.extension', '{extension}')")
+
+
+async def loses(served: ServedHouse, caller: str, key: str, **more: object) -> None:
+    detail = {"call": key, "hotline": "12349", "caller_e164": caller, "caller": caller, **more}
+    await served.house.receive([served.house.event(Kind.CALL_ABANDONED, caller, line="hotline", phase=Phase.STATE, detail=detail)])
+
+
+def test_a_call_answered_at_ones_own_desk_opens_its_record_and_at_anothers_does_not(served: ServedHouse, operator: Operator) -> None:
+    mine: Page = operator("李娜", before=at_desk("8001"))
+    other: Page = operator("周敏", before=at_desk("8002"))
+    served.do(served.house.calls_in("+8619900000001", Kind.CALL_RINGING))
+    expect(mine.locator(".ringing .call")).to_be_visible()
+    assert mine.locator(".incident-head").count() == 0, "a ringing call opens nothing"
+    served.do(served.house.calls_in("+8619900000001", Kind.CALL_ANSWERED, agent="8001"))
+    (incident,) = served.house.incidents
+    expect(mine.locator(".incident-head .id")).to_have_text(incident)
+    expect(mine.locator(".ringing .call.mine")).to_be_visible()
+    expect(other.locator(".ringing .call")).to_be_visible()
+    assert other.locator(".incident-head").count() == 0
+    other.locator(".ringing .call button").click()
+    expect(other.locator(".incident-head .id")).to_have_text(incident)
+
+
+def test_who_is_writing_is_not_disturbed_by_a_call(served: ServedHouse, operator: Operator) -> None:
+    alarm = served.do(served.house.cries(1))
+    page = operator("李娜", before=at_desk("8001"))
+    page.keyboard.press("F2")
+    expect(page.locator(".incident-head .id")).to_have_text(alarm.id)
+    page.keyboard.press("n")
+    page.keyboard.type("正在通话")
+    served.do(served.house.calls_in(SECOND, Kind.CALL_ANSWERED, agent="8001"))
+    expect(page.locator(".ringing .call.mine")).to_be_visible()
+    expect(page.locator(".incident-head .id")).to_have_text(alarm.id)
+    expect(page.locator("form.note textarea")).to_have_value("正在通话")
+
+
+def test_call_backs_stand_urgent_first_then_who_tried_first(served: ServedHouse, operator: Operator) -> None:
+    for caller, key in [(FIRST, "a"), (SECOND, "b"), (SECOND, "c"), (SECOND, "d"), ("+8617400000013", "e")]:
+        served.do(loses(served, caller, key))
+    page = operator("李娜")
+    page.locator(".tabs button", has_text="回访").click()
+    rows = page.locator("[role=row][id^=row-]")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("174****0012")
+    expect(rows.nth(0)).to_contain_text("☎×3")
+    expect(rows.nth(1)).to_contain_text("174****0011")
+    expect(rows.nth(2)).to_contain_text("174****0013")
+
+
+def test_a_restricted_number_is_a_word_on_the_page(served: ServedHouse, operator: Operator) -> None:
+    served.do(loses(served, FIRST, "a", presentation="restricted"))
+    page = operator("李娜")
+    page.keyboard.press("F2")
+    expect(page.locator(".person")).to_contain_text("号码保密")
+    expect(page.locator("body")).not_to_contain_text("0011")
+
+
+def test_a_matter_is_handed_over_by_keyboard(served: ServedHouse, operator: Operator) -> None:
+    served.do(served.house.calls_in(FIRST, Kind.CALL_ANSWERED))
+    (incident,) = served.house.incidents
+    page = operator("李娜")
+    page.keyboard.press("F2")
+    expect(page.locator(".incident-head")).to_contain_text("李娜")
+    page.keyboard.press("t")
+    expect(page.locator("form.hand_over input").first).to_be_focused()
+    assert page.locator("form.hand_over input[type=radio]").count() == 2, "not to where it is"
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("form.hand_over .error")).to_contain_text("请选择热线")
+    page.keyboard.press("Space")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("form.work")).to_have_count(0)
+    moved = served.house.incidents[incident]
+    assert (moved.hotline, moved.state, moved.owner) == ("12345", State.RAISED, None)
+
+
+def test_a_hint_is_taken_with_one_click(served: ServedHouse, operator: Operator) -> None:
+    number = served.house.register.persons["p001"].phones[0]
+    served.do(loses(served, FIRST, "a", redirecting=number))
+    (incident,) = served.house.incidents
+    page = operator("李娜")
+    page.keyboard.press("F2")
+    expect(page.locator(".hints")).to_contain_text("由其电话转来")
+    page.locator(".hints button").click()
+    expect(page.locator(".hints")).to_be_visible()
+    expect(page.locator(".timeline li.kind-identify")).to_be_visible()
+    assert served.house.incidents[incident].person == "p001"
