@@ -9,18 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
 from OpenSSL import SSL
-from twisted.internet import protocol, ssl
+from twisted.internet import protocol
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from drivers.contract import Emit, Rejected, Report, Signal
+from drivers.lines.certificates import client_certificates
 from drivers.lines.hold import HOLD_EVENTS, Delivery
 from drivers.lines.silence import SilenceWatch
 from drivers.telephone import Dial, Ring, TelephoneCodec, Told, Wish
@@ -187,10 +187,7 @@ class ClientLine:
         if word != "tls":
             return endpoint
         host = rest.rpartition(":")[0].replace("\\:", ":")
-        trust = None
-        if self._ca_file:
-            trust = ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem) for pem in _certificates(self._ca_file)])  # type: ignore[no-untyped-call]
-        return wrapClientTLS(ssl.optionsForClientTLS(self._server_name or host, trustRoot=trust), endpoint)
+        return wrapClientTLS(client_certificates(self._server_name or host, self._ca_file), endpoint)
 
 
 class _Run:
@@ -367,12 +364,3 @@ def _words(reason: Failure) -> str:
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return "TLS: " + ("; ".join(str(part[-1]) for part in error.args[0]) or "failed")
     return f"connection lost: {error}"
-
-
-def _certificates(path: str) -> list[bytes]:
-    """The certificates of a PEM file, each alone."""
-    end = b"-----END CERTIFICATE-----"
-    parts = Path(path).read_bytes().split(end)[:-1]
-    if not parts:
-        raise LineError(f"{path}: holds no certificate; write the PEM of who signed the server's certificate into it")
-    return [part[part.index(b"-----BEGIN") :] + end for part in parts]
