@@ -31,8 +31,8 @@ CLOCK_LIMIT_S = 5.0  # the exchange's clock is believed this far from arrival, a
 MAX_LISTED = 50_000
 
 CALL_EVENTS = frozenset(
-    "Newchannel Newstate Rename NewCallerid NewConnectedLine DialBegin DialState DialEnd BridgeEnter BridgeLeave BlindTransfer AttendedTransfer "
-    "HangupRequest SoftHangupRequest Hangup".split()
+    "Newchannel Newstate Rename NewCallerid NewConnectedLine DialBegin DialState DialEnd LocalBridge BridgeEnter BridgeLeave "
+    "BlindTransfer AttendedTransfer HangupRequest SoftHangupRequest Hangup".split()
 )
 AGENT_EVENTS = frozenset("QueueCallerJoin QueueCallerLeave QueueCallerAbandon AgentCalled AgentRingNoAnswer AgentConnect AgentComplete".split())
 LIST_EVENTS = frozenset("CoreShowChannel CoreShowChannelsComplete QueueParams QueueEntry QueueStatusComplete".split())

@@ -35,9 +35,10 @@ _CAUSES = {"17": "busy", "18": "no_answer", "19": "no_answer", "21": "declined"}
 
 
 class Channel:
-    """One channel. `linked`: its Linkedid now; `asked`: its far end asked to hang up."""
+    """One channel. `linked`: its Linkedid now; `asked`: its far end asked to hang up; `half`: the
+    Uniqueid of a Local channel's other end."""
 
-    __slots__ = ("application", "asked", "born", "bridge", "is_caller", "is_dialled", "linked", "name", "number", "uid")
+    __slots__ = ("application", "asked", "born", "bridge", "half", "is_caller", "is_dialled", "linked", "name", "number", "uid")
 
     def __init__(self, uid: str, linked: str, name: str, number: str, born: float) -> None:
         self.uid = uid
@@ -46,6 +47,7 @@ class Channel:
         self.number = number
         self.born = born
         self.bridge = ""
+        self.half = ""
         self.application = ""
         self.asked = False
         self.is_caller = False  # of a call at the hotline
@@ -120,6 +122,7 @@ class AmiCalls:
             "DialEnd": self._dial_ended,
             "BridgeEnter": self._bridge_entered,
             "BridgeLeave": self._bridge_left,
+            "LocalBridge": self._local_halves,
             "BlindTransfer": self._blindly_transferred,
             "AttendedTransfer": self._transferred,
             "HangupRequest": self._hangup_asked,
@@ -315,22 +318,39 @@ class AmiCalls:
         bridge = heard.message["BridgeUniqueid"]
         if channel is not None and heard.message["BridgeTechnology"] != "holding_bridge":  # where calls are parked
             self._enter(channel, bridge)
-            heard.signals += self._connected(bridge, *heard.rest)
+            self._look(bridge, heard)
 
     def _bridge_left(self, heard: _Heard) -> None:
         channel = self._see(heard)
         if channel is not None:
             bridge = channel.bridge
             self._leave(channel)
-            heard.signals += self._connected(bridge, *heard.rest)
+            self._look(bridge, heard)
+
+    def _local_halves(self, heard: _Heard) -> None:
+        one, two = self._see(heard, "LocalOne"), self._see(heard, "LocalTwo")
+        if one is not None and two is not None:
+            one.half, two.half = two.uid, one.uid
+
+    def _look(self, bridge: str, heard: _Heard) -> None:
+        """Who is in a bridge has changed: news for its caller, or for one who is in it through a Local channel."""
+        for name in (bridge, *(far.bridge for channel in self._members(bridge) if (far := self.channels.get(channel.half)) is not None)):
+            heard.signals += self._connected(name, *heard.rest)
+
+    def _members(self, bridge: str) -> list[Channel]:
+        return [self.channels[uid] for uid in sorted(self._bridges.get(bridge, ())) if uid in self.channels]
 
     def _connected(self, bridge: str, now: float, at: datetime | None, raw: bytes, kind_raw: str, inferred: bool = False) -> list[Signal]:
         """A caller and somebody else in one bridge are talking; who was there already goes on being the agent."""
-        members = [self.channels[uid] for uid in sorted(self._bridges.get(bridge, ())) if uid in self.channels]
-        callers = {uid: call for uid in self._bridges.get(bridge, ()) if (call := self.ledger.call(uid)) is not None and call.token == uid}
+        members = self._members(bridge)
+        calls = [call for one in members if (call := self.ledger.call(one.uid)) is not None and call.token == one.uid]
+        if not calls:
+            return []
+        for far in [self.channels[one.half] for one in members if one.half in self.channels]:
+            members += self._members(far.bridge)
         people = [channel for channel in members if channel.is_person and not channel.is_caller]
         found: list[Signal] = []
-        for call in callers.values():
+        for call in calls:
             if people and _memory(call).agent_leg not in {channel.uid for channel in people}:
                 found += self._answer(call, people[-1], now, at, raw, kind_raw, inferred)
         return found

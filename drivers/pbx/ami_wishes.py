@@ -157,9 +157,9 @@ class AmiWishes:
         if message["UserEvent"].lower() != USER_EVENT:
             return
         said = {key.lower(): value for key, value in message.fields.items()}
-        for one in self._of_channel(OURS + said.get("id", "")):
-            if isinstance(one.wish, Ring):
-                key = said.get("key", "")
+        key = said.get("key", "")
+        for one in list(self._under_way.values()):
+            if isinstance(one.wish, Ring) and one.wish.id == said.get("id"):
                 self._tell(one, "done" if key in one.wish.keys else "no_key", key=key if key in one.wish.keys else "")
 
     def _far_end(self, message: Message) -> None:

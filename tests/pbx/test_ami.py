@@ -1,9 +1,11 @@
 """The AMI codec: observed sequences become the right calls however the bytes are cut; login, pings, snapshots, what goes wrong."""
 
 import hashlib
+import random
 from datetime import timedelta
 
 import pytest
+from codec_checks import mutate
 
 from drivers.contract import Rejected, Signal
 from drivers.pbx.ami import PING_S, REFUSED_S
@@ -207,6 +209,41 @@ def test_a_pickup_is_seen_by_the_bridge_alone() -> None:
     wire += [event("BridgeEnter", CALLER, BridgeUniqueid="b"), event("BridgeEnter", picker, Linkedid="1.1", BridgeUniqueid="b")]
     kinds = [(one.kind, one.detail.get("agent")) for one in feed(codec, wire) if isinstance(one, Signal)]
     assert kinds == [(Kind.CALL_OFFERED, None), (Kind.CALL_RINGING, None), (Kind.CALL_ANSWERED, "8002")]
+
+
+def test_an_agent_behind_a_local_channel_is_found_through_it() -> None:
+    """As with a transfer by feature code: the caller shares a bridge with one half, the new agent with the other."""
+    one = channel("Local/8002@agents-00000001;1", "8002", "8.1", Context="agents", Exten="8002")
+    two = channel("Local/8002@agents-00000001;2", "<unknown>", "8.2", "8.1", Context="agents", Exten="8002")
+    agent = channel("PJSIP/8002-00000007", "8002", "7.7", "8.1", Context="agents", Exten="")
+    halves = {f"LocalOne{key}": value for key, value in one.items()} | {f"LocalTwo{key}": value for key, value in two.items()}
+    codec = listening()
+    feed(codec, [event("Newchannel", CALLER), event("Newchannel", AGENT), event("DialEnd", CALLER, dest(AGENT), DialStatus="ANSWER")])
+    feed(codec, [event("Newchannel", leg, ChannelState=0) for leg in (one, two, agent)] + [event("LocalBridge", halves)])
+    feed(codec, [event("BridgeEnter", leg, BridgeUniqueid="far") for leg in (two, agent)])
+    assert feed(codec, [event("BridgeEnter", one, BridgeUniqueid="near")]) == []
+    [told] = feed(codec, [event("BridgeEnter", CALLER, BridgeUniqueid="near")])
+    assert isinstance(told, Signal)
+    assert (told.kind, told.detail["agent"]) == (Kind.CALL_TRANSFERRED, "8002")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_conversations_never_raise(seed: int) -> None:
+    rng = random.Random(seed)
+    blocks = [block + b"\r\n\r\n" for name in NAMES for block in recording(name).removeprefix(BANNER).split(b"\r\n\r\n") if block]
+    desk = Desk()
+    desk.connect()
+    for _ in range(1500):
+        desk.now += rng.choice((0.0, 0.01, 5.0, 90.0))
+        desk.say(mutate(blocks, rng))
+        desk.advance(0)
+        if desk.codec.fault:
+            desk.codec.disconnected(desk.now)
+            desk.codec.connected(desk.now)
+            desk.say(BANNER)
+        desk.codec.data_to_send()
+    assert desk.codec.live_calls < 1500
+    assert desk.signals
 
 
 def test_a_third_party_in_the_bridge_is_no_transfer_until_the_agent_leaves() -> None:

@@ -102,6 +102,14 @@ def test_ringing_a_responder_and_the_key(desk: Desk) -> None:
     assert desk.codec.answers() == [(7, Told(outcome="done", key="2"))]
 
 
+def test_an_old_asterisk_that_gives_the_channel_a_name_of_its_own(desk: Desk) -> None:
+    """ChannelId came with Asterisk 12."""
+    sent = ask(desk, RING)
+    desk.say(message("Event: OriginateResponse", ActionID=sent["ActionID"], Response="Success", Reason="4", Uniqueid="17.4"))
+    desk.say(message("Event: UserEvent", UserEvent="GatewayRing", Id="r1", Key="1"))
+    assert desk.codec.answers() == [(7, Told(outcome="done", key="1"))]
+
+
 @pytest.mark.parametrize("key", ["", "9", "12"])
 def test_another_key_is_none(desk: Desk, key: str) -> None:
     originated(desk, ask(desk, RING))
