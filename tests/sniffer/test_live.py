@@ -16,7 +16,8 @@ from scapy.packet import Packet
 from servers import program
 from waiting import free_port, wait_until
 
-from drivers.sniffer.live import filter_for
+from drivers.sniffer.live import Live, filter_for
+from drivers.sniffer.sieve import Sieve
 from tests.sniffer.ear import DEBIAN_PYTHON, Ear, Sniffer, calls_of, path_of_packages
 
 pytestmark = pytest.mark.usefixtures("may_capture")
@@ -43,7 +44,7 @@ async def test_calls_of_sipp(sniffers: list[Sniffer], tmp_path: Path, ear: Ear, 
     sipp = program("sipp")
     agent, caller = free_port(), free_port()
     sniffer = await start(sniffers, tmp_path, ear, agent, more=("--agent-name", "mirror", "--agent-id", "7"))
-    common = ["-t", transport, "-i", host, "-nostdin", "-m", "3"]
+    common = ["-t", transport, "-i", host, "-nostdin", "-m", "3", "-deadcall_wait", "0"]
     uas = subprocess.Popen([sipp, "-sn", "uas", *common, "-p", str(agent)], stdout=subprocess.DEVNULL, cwd=tmp_path)  # noqa: ASYNC220
     try:
         await wait_until(lambda: is_open(agent), "the agent's SIPp listens", 10)
@@ -178,6 +179,26 @@ async def test_an_interface_that_is_not_there(sniffers: list[Sniffer], tmp_path:
     sniffers.append(Sniffer(tmp_path, "--interface", "mirror9", "--to", "udp:127.0.0.1:9"))
     assert await sniffers[-1].ended() == 1
     assert "mirror9: there is no such interface" in sniffers[-1].said
+
+
+def test_without_libpcap_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def attach(*_: object) -> None:
+        raise ImportError("libpcap is not available. Cannot compile filter !")  # scapy's own words
+
+    monkeypatch.setattr("scapy.arch.linux.attach_filter", attach)
+    port = free_port()
+    live = Live("lo", (port,))
+    try:
+        assert live.filtered_by.startswith("Python, which is slower, because libpcap is not installed")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(message(1), ("127.0.0.1", port))
+            sock.sendto(bytes(160), ("127.0.0.1", port + 1))
+        sieve = Sieve((port,))
+        found = [packet.payload for frame in live.read() for packet in sieve.take(*frame)]
+        assert found == [message(1)]
+        assert sieve.counts["frames"] >= 2
+    finally:
+        live.close()
 
 
 def test_the_filter_compiles_for_every_kind_of_interface() -> None:
