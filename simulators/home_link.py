@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from simulators.exchange.sip_parse import Message, parameter, parse, whole_message
 
 T1_S = 0.5  # RFC 3261, 17.1: doubled up to T2 = 8 T1, given up after 64 T1
+MAX_SEEN = 1_000  # requests remembered, so that a retransmission is not heard twice
 ALGORITHMS = {"": "md5", "MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
 
@@ -201,6 +202,8 @@ class HomeLink:
         send(_response(message, {"MESSAGE": "200 OK", "OPTIONS": "200 OK"}.get(message.method, "405 Method Not Allowed")))
         if message.method == "MESSAGE" and message.get("via") not in self._seen:
             self._seen[message.get("via")] = None
+            if len(self._seen) > MAX_SEEN:
+                del self._seen[next(iter(self._seen))]
             self._heard(message)
 
 

@@ -225,7 +225,10 @@ def main(arguments: list[str]) -> int:
         )
         for number in range(options.units)
     ]  # fmt: skip
-    return asyncio.run(_play(units, options))
+    try:
+        return asyncio.run(_play(units, options))
+    except KeyboardInterrupt:
+        return 1
 
 
 async def _play(units: list[HomeUnit], options: argparse.Namespace) -> int:

@@ -444,6 +444,13 @@ def test_no_bytes_raise_and_every_call_is_told_in_order(seed: int) -> None:
                 pbx.notify(extension, rich(rng.choice("ab"), state, caller, event), state=rng.choice(("full", "partial")))
             case _:
                 pbx.wait(rng.choice((1, SETTLE_S, 50)))
+    for extension in ("8001", "8002", "12349"):
+        pbx.watch.subscribed(f"sip:{extension}@pbx")  # a broken body may have said any version
+        pbx.notify(extension)
+    pbx.wait(SETTLE_S)
+    assert len(pbx.watch) == 0, "no phone shows anything: no call goes on"
+    identities = [item.dedup for item in pbx.news if isinstance(item, Signal)]
+    assert len(set(identities)) == len(identities)
     told: dict[object, list[str]] = {}
     for item in pbx.news:
         if isinstance(item, Rejected):
@@ -451,6 +458,7 @@ def test_no_bytes_raise_and_every_call_is_told_in_order(seed: int) -> None:
         elif "correction" not in item.detail:
             told.setdefault(item.detail["call"], []).append(item.kind.value)
     for kinds in told.values():
+        assert kinds[-1] in ("call_ended", "call_missed", "call_abandoned")
         assert kinds[0] == "call_offered"
         assert kinds.count("call_offered") == 1
         assert sum(kind in ("call_ended", "call_missed", "call_abandoned") for kind in kinds[:-1]) == 0, kinds
