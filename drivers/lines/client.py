@@ -33,6 +33,7 @@ CONNECT_S = 10.0  # from the first SYN to the end of the TLS handshake; a host t
 # snapshot makes good after the next login.
 PAUSE_AT = HOLD_EVENTS // 2
 RESUME_AT = HOLD_EVENTS // 4
+LOOK_S = 0.1  # how often a paused line looks whether enough is stored
 MAX_WISHES = 64  # under way at once; `[telephone]` allows fewer, this stops a bug from filling the exchange
 WISH_S = 30.0  # beyond its own ring_s an exchange may take so long to say what became of a wish (drivers.telephone)
 SETTLE_S = 2.0  # what was heard right before the connection went is stored before the line counts as lost
@@ -231,19 +232,20 @@ class _Run:
         self._moved.set()
 
     async def run_timers(self) -> None:
-        """The codec's deadlines, and reading again once enough is stored."""
+        """The codec's deadlines, and reading again once enough is stored. While we do not read, silence is not the server's fault."""
         while True:
             self._moved.clear()
             now, deadline = clock.monotonic(), self._codec.deadline()
-            if deadline is not None and deadline <= now:
-                received_at = clock.utc_now()
-                self._take(self._codec.handle_deadline(now, received_at), received_at)
-                continue
-            wait_s = None if deadline is None else deadline - now
             if self._connection.is_paused:
                 if self._line.held <= RESUME_AT:
                     self._connection.resume()
-                wait_s = 0.1 if wait_s is None else min(wait_s, 0.1)
+                wait_s: float | None = LOOK_S
+            elif deadline is not None and deadline <= now:
+                received_at = clock.utc_now()
+                self._take(self._codec.handle_deadline(now, received_at), received_at)
+                continue
+            else:
+                wait_s = None if deadline is None else deadline - now
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):  # not wait_for: in Python 3.11 it may swallow a cancellation
                     await self._moved.wait()

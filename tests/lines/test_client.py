@@ -226,9 +226,14 @@ async def test_reading_pauses_while_too_much_is_held(server: Asterisk, house: Ho
     assert 50 <= house.line.held < 2000
     assert server.writer is not None
     assert server.writer.transport.get_write_buffer_size() > 0, "the rest waits at the other end"
+    connection = house.line._run._connection
+    house.line.codec._timers["ping"] = 0.0  # type: ignore[attr-defined]
+    house.line.codec._missed = 9  # type: ignore[attr-defined]
     house.open.set()
     await wait_until(lambda: house.kinds().count("call_offered") == 20_000, "everything arrives", 30)
     assert house.line.counts["dropped"] == 0
+    assert house.line._run is not None
+    assert house.line._run._connection is connection, "pings that could not be heard are nobody's fault"
 
 
 async def test_a_mute_server_is_given_up(server: Asterisk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
