@@ -43,7 +43,7 @@ _USUAL = (
 _CANONICAL = {name: name.lower() for name in _USUAL.split()} | COMPACT
 _SINGLE = ("call-id", "cseq", "from", "to", "content-length", "max-forwards")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*\r\n[ \t]+")  # from the first blank of a run only: else a long run costs its square
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 # In GBK the second octet of a character may look like a backslash: an undecoded octet takes its neighbour with it.
 _QUOTED_GBK = re.compile('"((?:[^"\\\\\udc80-\udcff]|[\udc80-\udcff].|\\\\.)*)"', re.DOTALL)
@@ -53,6 +53,7 @@ _VIA = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SURROGATE = re.compile("[\udc80-\udcff]")
+_MARKS = {separator: re.compile(rf'["<>\\{separator}]') for separator in ",;"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -459,13 +460,15 @@ def _split(text: str, separator: str) -> list[str]:
     """Split outside quotes and angle brackets; an unclosed quote or bracket runs to the end."""
     parts: list[str] = []
     start = 0
-    quoted = bracketed = escaped = False
-    for at, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quoted:
+    escaped = -1  # where the character stands that a backslash has made harmless
+    quoted = bracketed = False
+    for found in _MARKS[separator].finditer(text):
+        at, char = found.start(), found.group()
+        if at == escaped:
+            continue
+        if quoted:
             if char == "\\":
-                escaped = True
+                escaped = at + 1
             elif char == '"':
                 quoted = False
         elif char == '"':

@@ -1,5 +1,8 @@
 """The SIP parser: RFC 4475, and what gateways in the field do to the text."""
 
+import contextlib
+import time
+
 import pytest
 
 from drivers.sip.message import MAX_HEAD, MalformedMessage, NameAddr, Uri, check_strictly, parse_message, parse_params, split_list
@@ -212,3 +215,32 @@ def test_parameters_without_brackets_belong_to_the_header() -> None:
     assert NameAddr("<sip:a@b;tag=1>").params == {}
     assert parse_params(';a="x;y";B=2;;c') == {"a": "x;y", "b": "2", "c": ""}
     assert split_list('"a,b" <sip:x,y@z>, c,,') == ['"a,b" <sip:x,y@z>', "c"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"X: " + b" " * 60_000 + b"z\r\n y",
+        b"X: a" + b"\r\n " * 20_000,
+        b'Contact: "' + b"\\" * 60_000,
+        b'Contact: "' + b"\xd5" * 60_000,
+        b"Contact: " + b"<" * 60_000,
+        b"Contact: <sip:a>" + b";" * 60_000,
+        b"Contact: " + b"," * 60_000,
+        b"Via: SIP/2.0/UDP a" + b" " * 60_000 + b"\x01",
+        b"Via: SIP/2.0/UDP a" + b";a" * 30_000 + b"\x01",
+        b"Via: SIP/2.0/UDP a" + b";a = b " * 8000 + b"\x01",
+    ],
+    ids=lambda hostile: hostile[:12].decode(),
+)
+def test_the_time_does_not_grow_with_the_square_of_the_size(hostile: bytes) -> None:
+    """Each of these takes some milliseconds; a quadratic pattern takes seconds."""
+    data = INVITE.replace(b"\r\nTo", b"\r\n" + hostile + b"\r\nTo")
+    start = time.process_time()
+    message = parse_message(data)
+    for name in message.headers:
+        assert all(address.user is not None and address.display is not None for address in message.name_addrs(name))
+    assert message.via_count
+    with contextlib.suppress(MalformedMessage):
+        check_strictly(message)
+    assert time.process_time() - start < 1.0
