@@ -111,7 +111,7 @@ class _BooksCollector(Collector):
 
 
 class CallBooks(Collector):
-    """Calls as callers live them: who was answered, how soon, who waits now. Windows are summed when somebody scrapes, about a millisecond.
+    """Calls as callers live them: who was answered, how soon, who waits now. Windows are summed when somebody scrapes, 2 ms with three hotlines.
 
     live: (line, hotline, waiting since or None) of each call that is going on.
     """
