@@ -43,7 +43,7 @@ _USUAL = (
 _CANONICAL = {name: name.lower() for name in _USUAL.split()} | COMPACT
 _SINGLE = ("call-id", "cseq", "from", "to", "content-length", "max-forwards")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_FOLD = re.compile(r"(?<![ \t])[ \t]*\r\n[ \t]+")  # from the first blank of a run only: else a long run costs its square
+_FOLD = re.compile(r"\r\n[ \t]+")  # blanks before it stay: to match them too would cost the square of a long run
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 # In GBK the second octet of a character may look like a backslash: an undecoded octet takes its neighbour with it.
 _QUOTED_GBK = re.compile('"((?:[^"\\\\\udc80-\udcff]|[\udc80-\udcff].|\\\\.)*)"', re.DOTALL)

@@ -231,7 +231,7 @@ def test_parameters_without_brackets_belong_to_the_header() -> None:
         b"Via: SIP/2.0/UDP a" + b";a" * 30_000 + b"\x01",
         b"Via: SIP/2.0/UDP a" + b";a = b " * 8000 + b"\x01",
     ],
-    ids=lambda hostile: hostile[:12].decode(),
+    ids=["blanks", "folds", "backslashes", "gbk", "brackets", "semicolons", "commas", "via-blanks", "via-params", "via-values"],
 )
 def test_the_time_does_not_grow_with_the_square_of_the_size(hostile: bytes) -> None:
     """Each of these takes some milliseconds; a quadratic pattern takes seconds."""
