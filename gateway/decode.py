@@ -18,7 +18,7 @@ import msgspec
 from drivers.contract import Codec, Rejected, Signal, believed_time
 from drivers.registry import DRIVERS, Driver, Transport, codec_for, driver_for
 from gateway import decode_calls
-from gateway.capture_file import Packet, hep_packets, read_capture, sip_messages
+from gateway.capture_file import CaptureError, Packet, hep_packets, read_capture, sip_messages
 from gateway.clock import utc_now
 from gateway.config import CallsConfig, LineConfig
 from gateway.decode_sip import Result, SipDesk, split_text
@@ -145,13 +145,29 @@ def _calls(args: argparse.Namespace) -> int:
     if not data.strip():
         return _no_input(args)
     packets = _packets(args, data, is_text=args.codec != "hep")
-    summary = decode_calls.read_calls(args.codec, packets, line.options if line is not None else {}, calls, args.now)
+    faults: list[str] = []
+    summary = decode_calls.read_calls(args.codec, _until_cut(packets, faults), line.options if line is not None else {}, calls, args.now)
     for call in summary.calls:
         print(json.dumps(call, ensure_ascii=False, default=str))
     if summary.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.rejected.items()))
         print(f"gateway calls: rejected: {reasons}", file=sys.stderr)
-    return 0 if summary.calls and not summary.rejected else 1
+    if faults:
+        print(f"gateway calls: {args.file}: {faults[0]}; these are the calls up to there", file=sys.stderr)
+    return 0 if summary.calls and not summary.rejected and not faults else 1
+
+
+def _until_cut(packets: Iterator[Packet], faults: list[str]) -> Iterator[Packet]:
+    """A capture whose writer was killed lacks its end: what is there counts all the same."""
+    any_read = False
+    try:
+        for packet in packets:
+            any_read = True
+            yield packet
+    except CaptureError as error:
+        if not any_read:
+            raise
+        faults.append(str(error))
 
 
 # --- input
@@ -279,8 +295,9 @@ def _run_out(codec: Codec, now: float) -> Iterator[Found]:
 
 def _decode_datagrams(codec: Any, args: argparse.Namespace, packets: Iterator[Packet]) -> Iterator[dict[str, object]]:
     for packet in packets:
-        at = args.now or (datetime.fromtimestamp(packet.time, UTC) if packet.time else utc_now())
-        for one in codec.receive_message(packet.source, packet.payload, packet.time, at):
+        time = packet.time or decode_calls.hep_time(packet.payload)
+        at = args.now or (datetime.fromtimestamp(time, UTC) if time else utc_now())
+        for one in codec.receive_message(packet.source, packet.payload, time, at):
             yield _shown(one, at, b"", [])
 
 

@@ -91,7 +91,7 @@ def _read_sip(codec: str, packets: Iterable[Packet], options: dict[str, object],
             yield Told(one, now, now, fixed or utc_now())
 
     for packet in packets:
-        time = packet.time or _told_time(codec, packet.payload)
+        time = packet.time or (hep_time(packet.payload) if codec == "hep" else 0.0)
         now = max(now, time)
         yield from told(_expired(reader, now))
         at = fixed or (datetime.fromtimestamp(time, UTC) if time else utc_now())
@@ -102,10 +102,8 @@ def _read_sip(codec: str, packets: Iterable[Packet], options: dict[str, object],
         yield from told(reader.handle_deadline(now, fixed or utc_now()))
 
 
-def _told_time(codec: str, payload: bytes) -> float:
+def hep_time(payload: bytes) -> float:
     """When the capture agent says it saw the message, seconds since 1970; 0 when nobody says."""
-    if codec != "hep":
-        return 0.0
     try:
         return parse_packet(payload).time or 0.0
     except MalformedPacket:

@@ -122,6 +122,8 @@ class _Exchange:
     def _told(self, found: Iterable[Signal | Rejected], time: float, at: datetime) -> Iterator[Told]:
         for one in found:
             at_s = time or (one.time.timestamp() if isinstance(one, Signal) and one.time is not None else 0.0)
+            if isinstance(one, Signal) and one.time is not None and self._fixed is None and time <= LONG_AGO:
+                at = one.time  # nobody but the exchange knows when it was
             born = self._born.get(str(one.detail.get("exchange_call")), at_s) if isinstance(one, Signal) else at_s
             yield Told(one, at_s, born, at)
 

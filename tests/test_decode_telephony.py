@@ -94,6 +94,13 @@ def timed(packets: list[Packet]) -> list[Packet]:
     return packets
 
 
+def test_of_a_cut_capture_what_is_there_is_told(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "cut").write_bytes((CAPTURES / "answered_udp.pcapng").read_bytes()[:-20])
+    code, [call] = typed("calls", "sip", "--pcap", str(tmp_path / "cut"))
+    assert (code, call["outcome"]) == (1, "answered")
+    assert "is cut or damaged; these are the calls up to there" in typed.error
+
+
 def test_hep_over_tcp_out_of_a_capture(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
     packets = [
         hep3(message, source, destination, 1773480413 + at)
@@ -306,6 +313,13 @@ def test_a_capture_that_begins_in_the_middle_of_a_conversation(typed: Typed, tmp
     wrpcap(str(tmp_path / "c"), timed(frames))
     code, [call] = typed("calls", "ami", "--pcap", str(tmp_path / "c"))
     assert (code, call["outcome"], call["reason"]) == (0, "missed", "busy"), typed.error
+
+
+def test_the_exchange_s_own_times_where_nobody_else_has_any(typed: Typed) -> None:  # noqa: F811
+    _, seen = typed("decode", "ami", given=(AMI / "dial_busy.txt").read_text("utf-8"))
+    assert [(one["occurred_at"], one["time_source"]) for one in seen] == [
+        ("2026-06-12T04:00:00Z", "device"), ("2026-06-12T04:00:00.110000Z", "device"),
+    ]  # fmt: skip
 
 
 def test_contexts_of_an_ami_line(typed: Typed, tmp_path: Path) -> None:  # noqa: F811

@@ -160,9 +160,10 @@ class Work:
             self.tell(live)
 
     def replay(self, name: str, speed: float) -> None:
-        """One file. Raises Fault when it cannot be read, or the target does not take it."""
+        """One file. Raises Fault when it cannot be read (after all that could be), or the target does not take it."""
         began = first = None
         last = 0.0
+        fault = ""
         try:
             with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
                 for frame in read_frames(file):
@@ -177,7 +178,7 @@ class Work:
         except OSError as error:
             raise Fault(f"{name}: {(error.strerror or str(error)).lower()}") from error
         except CaptureError as error:
-            raise Fault(f"{name}: {error}") from error
+            fault = f"{name}: {error}"
         self._pass(self._sieve.finish(last))
         give_up = time.monotonic() + LEAVE_S
         while self.sender.waiting and not self._stopped:
@@ -185,6 +186,8 @@ class Work:
             if time.monotonic() > give_up:
                 raise Fault(f"the target did not take the last {self.sender.waiting} octets; is the gateway running?")
             self.sender.wait(0.1)
+        if fault:
+            raise Fault(fault)
 
     def _take(self, frame: Frame) -> None:
         self._pass(self._sieve.take(*frame))

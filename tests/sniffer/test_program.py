@@ -22,7 +22,7 @@ from drivers.sniffer.hep import MAX_PACKET, Agent, encode
 from drivers.sniffer.program import main
 from drivers.sniffer.sender import MAX_WAITING, TcpSender, parse_target
 from tests.sip.sip_wire import Dialog
-from tests.sniffer.ear import Ear, Sniffer, calls_of
+from tests.sniffer.ear import ROOT, Ear, Sniffer, calls_of
 
 PHONE, PBX = ("192.0.2.20", 5060), ("192.0.2.10", 5060)
 START = 1773480413.5
@@ -262,6 +262,21 @@ def test_metrics_that_cannot_be_written_stop_nothing(capture: Path, ear: Ear, ca
     assert main(["-r", str(capture), "-t", ear.target, "--metrics", "/proc/nowhere/sniffer.prom"]) == 0
     assert len(ear.listen()) == 6
     assert "--metrics: /proc/nowhere/sniffer.prom: " in capsys.readouterr().err
+
+
+def test_without_scapy_the_remedy_is_told() -> None:
+    code = "import sys; sys.modules['scapy'] = None; from drivers.sniffer import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.endswith("is not installed; install it with: pip install 'gateway-12349[capture]'\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cut_file_is_played_to_its_end(capture: Path, ear: Ear, capsys: pytest.CaptureFixture[str]) -> None:
+    capture.write_bytes(capture.read_bytes()[:-5])
+    assert main(["-r", str(capture), "-t", ear.target]) == 1
+    assert "is cut or damaged" in capsys.readouterr().err
+    assert len(ear.listen()) == 5
 
 
 def test_the_script_is_installed() -> None:
