@@ -151,7 +151,7 @@ def _facts(event: Event, key: str, incident: Incident | None) -> dict[str, Any]:
     """What the incident shows of its newest call. Who called before may call again: that number goes among its voices."""
     detail = event.detail
     facts: dict[str, Any] = {"call": key}
-    if detail.get("hotline"):
+    if detail.get("hotline") and (incident is None or incident.call != key):  # a call going on does not undo that it was handed over
         facts["hotline"] = _text(detail["hotline"])
     if detail.get("agent"):
         facts["agent"] = _text(detail["agent"])

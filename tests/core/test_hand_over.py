@@ -103,6 +103,14 @@ def test_where_it_cannot_go_is_refused(room: Room, to: str, reason: str) -> None
         room.do(Action.HAND_OVER, room.only.id, to=to)
 
 
+def test_a_matter_moved_to_another_queue_stays_there_while_its_call_goes_on(room: Room) -> None:
+    room.call(Kind.CALL_ANSWERED, STRANGER)
+    room.do(Action.ACKNOWLEDGE, room.only.id)
+    room.do(Action.HAND_OVER, room.only.id, to="6212345")
+    room.call(Kind.CALL_ENDED, STRANGER)
+    assert (room.only.hotline, room.only.state) == ("6212345", State.RAISED)
+
+
 def test_who_has_not_taken_it_cannot_give_it_away(room: Room) -> None:
     room.call(Kind.CALL_ANSWERED, STRANGER)
     with pytest.raises(Refused, match="not_when_raised"):
