@@ -19,11 +19,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from drivers.contract import Line, Rejected, Verdict, to_event
+from drivers.contract import Emit, Line, Rejected, Verdict, to_event
 from drivers.lines.measures import measures
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.registry import build_line, check_line
 from drivers.supervisor import LineStatus, keep_running
+from drivers.telephone import Exchange, Texter
 from gateway import register_files
 from gateway.clock import from_micros, monotonic, utc_now
 from gateway.config import Config
@@ -37,6 +38,8 @@ from gateway.core.state import Call, Draft, WorkingSet
 from gateway.dispatch.contract import Channel
 from gateway.dispatch.hand_over import HandOvers
 from gateway.dispatch.registry import build_channels, check_channels
+from gateway.dispatch.sip import MEDIA_TYPE
+from gateway.dispatch.text_answers import TextAnswers
 from gateway.errors import ConfigError, GatewayError, StoreDown
 from gateway.event import Event, Kind, Phase
 from gateway.metrics import Metrics
@@ -45,6 +48,7 @@ from gateway.service_level import ServiceLevels, steps_of
 from gateway.store.chain import Row
 from gateway.store.store import Store
 from gateway.systemd import Notifier
+from gateway.telephone import Telephone
 
 log = structlog.get_logger("gateway")
 
@@ -77,7 +81,8 @@ class House:
         self.metrics = Metrics()
         self.store = Store(config.store.url, config.data_folder)
         self.working = WorkingSet(register, config.policy, config.calls, config.hotline)
-        self.channels: dict[str, Channel] = build_channels(config.dispatch, config.folder, self._answered)
+        self.telephone = Telephone(config.telephone, next(iter(config.calls.hotlines), ""), self._exchange)
+        self.channels: dict[str, Channel] = build_channels(config.dispatch, config.folder, self._answered, lambda: self.telephone, self._texter)
         self.pipeline = Pipeline(self.store, self.working, self.metrics, self.channels)
         self.lines = {
             line.name: LineStatus(line.name, line.codec, line.mandatory, since=utc_now(), on_change=self._line_changed) for line in config.line
@@ -86,6 +91,7 @@ class House:
         self._stopped_at: datetime | None = None
         self._callbacks: list[Callable[[Changes], None]] = []
         self._web_replies = StationReply(TOPICS)
+        self._text_answers = TextAnswers(lambda: self.working.register, lambda: self.working.incidents.values(), self._say)
         self._aside: set[asyncio.Task[Any]] = set()
         self.pipeline.watch(self._tell)
         self.metrics.registry.register(_IncidentCollector(self))
@@ -216,9 +222,7 @@ class House:
 
     def reload(self) -> None:
         """SIGHUP: read everything again, in a thread, as a large register takes seconds."""
-        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._keep(self._reload())
 
     async def _reload(self) -> None:
         """Registers, calls and policy anew. A bad file leaves the old configuration in force and says so in a metric."""
@@ -240,7 +244,29 @@ class House:
         config = self.config.line[index]
         live = [call.detail for call in self.working.calls.values() if call.line == config.name]
         line = self.built[config.name] = build_line(config, self.config.calls, live)
-        await keep_running(line, self.pipeline.receive, self.lines[config.name])
+        await keep_running(line, self._emit_of(config.name), self.lines[config.name])
+
+    def _emit_of(self, name: str) -> Emit:
+        """Where a line's events go: straight into the pipeline, or past the one who knows texts that are answers to orders."""
+        if self.config.dispatch.sip is None or self.config.dispatch.sip.line != name:
+            return self.pipeline.receive
+        return lambda events: self._text_answers.receive(events, self.pipeline.receive)
+
+    def _exchange(self) -> Exchange | None:
+        """The line that can dial, while it is live."""
+        name = self.config.telephone.line
+        line = self.built.get(name)
+        return line if isinstance(line, Exchange) and self.lines[name].is_live else None
+
+    def _texter(self) -> Texter | None:
+        line = self.built.get(self.config.dispatch.sip.line) if self.config.dispatch.sip is not None else None
+        return line if isinstance(line, Texter) else None
+
+    def _say(self, address: str, text: str) -> None:
+        """A short text to a responder; whether it arrives decides nothing."""
+        texter = self._texter()
+        if texter is not None:
+            self._keep(texter.send_text(address, text.encode(), MEDIA_TYPE))
 
     async def _console(self) -> None:
         host, port = listen_address(self.config.console.listen)
@@ -262,17 +288,20 @@ class House:
             callback(changes)
 
     def _answered(self, responder: str, body: bytes) -> None:
-        """A web station answered in the body of its 2xx: the same as a message on its reply topic."""
+        """A web station answered in the body of its 2xx, or somebody pressed a key: the same as a message on its reply topic."""
         now = utc_now()
         signals = self._web_replies.receive_message(f"stations/{responder}/reply", body, False, False, monotonic(), now)
-        events = [_to_incoming(signal, now) for signal in signals]
-        task = asyncio.get_running_loop().create_task(_until_stored(self.pipeline, events))
+        self._keep(_until_stored(self.pipeline, [_to_incoming(signal, now) for signal in signals]))
+
+    def _keep(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do it beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
 
 def _to_incoming(signal: Any, now: datetime) -> Event | Rejected:
-    """What the pipeline takes for one signal of a web answer."""
+    """What the pipeline takes for one signal of such an answer."""
     if isinstance(signal, Rejected):
         return msgspec.structs.replace(signal, line="replies")
     return to_event(signal, "replies", now)
@@ -314,7 +343,11 @@ class _IncidentCollector(Collector):
                     family_of = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
                     families[name] = family_of(name, measure.text, labels=["line", *measure.labels])
                 families[name].add_metric([line_name, *measure.labels.values()], measure.value)
-        yield from (restarts, *families.values())
+        dials = CounterMetricFamily("gateway_dials", "What was asked of the telephone exchange, by what became of it", labels=["what", "outcome"])
+        for (what, outcome), count in self._house.telephone.counts.items():
+            dials.add_metric([what, outcome], count)
+        yield _gauge("gateway_dials_running", "Calls of ours under way", self._house.telephone.running)
+        yield from (restarts, dials, *families.values())
 
 
 def _waiting(call: Call) -> tuple[str, str, datetime | None]:

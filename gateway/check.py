@@ -97,6 +97,8 @@ def _summary(config: Config, register: Register, language: str) -> Iterator[str]
     yield f"{words['channels']}{colon}".rstrip()
     yield f"  mqtt{colon}{config.dispatch.mqtt.broker if config.dispatch.mqtt else words['off']}"
     yield f"  webhook{colon}{config.dispatch.webhook.secret_file if config.dispatch.webhook else words['off']}"
+    yield f"  phone{colon}{config.telephone.line if config.dispatch.phone else words['off']}"
+    yield f"  sip{colon}{config.dispatch.sip.line if config.dispatch.sip else words['off']}"
 
 
 def _by_street(register: Register) -> Counter[str]:

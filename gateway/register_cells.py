@@ -21,6 +21,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # part of a topic and of a
 _ADDRESS = re.compile(r"[!-~]{1,64}")  # a device's address as its protocol has it: printable ASCII
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 _DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+NUMBER_LIKE = re.compile(r"[+(]?[0-9][0-9 ()\u3000-]*")
+_SIP = re.compile(r"sips?:[0-9A-Za-z_.!~*'()&=+$,;?/%-]{1,64}@[0-9A-Za-z.:\[\]-]{1,128}(;[0-9A-Za-z=_.-]+)*")
 _URL = re.compile(r"https?://[!-~]+")
 _HAN_NAME = re.compile(r"[㐀-䶿一-鿿\U00020000-\U0003ffff·]+")
 _PHONE_NOISE = str.maketrans("", "", " -()\u3000\u2010\u2011\u2012\u2013")
@@ -121,6 +123,11 @@ def url(text: str) -> str:
     if not _URL.fullmatch(text):
         raise CellFault("is no web address", "write http:// or https:// and the rest")
     return text
+
+
+def web_or_sip(text: str) -> str:
+    """Where orders go that are not rung: a web address, or a SIP address that takes texts."""
+    return text if _SIP.fullmatch(text) else url(text)
 
 
 def phone(area_code: str) -> Callable[[str], str]:

@@ -33,7 +33,7 @@ from gateway.toml_file import TomlReader
 
 NAMED = 10  # ids named in one line of a fault or a warning; nobody reads a longer one
 
-CHANNELS = ("mqtt", "webhook", "console")
+CHANNELS = ("mqtt", "webhook", "phone", "sip", "console")
 
 T = TypeVar("T", bound=msgspec.Struct)
 Rows = list[tuple[int, T]]
@@ -199,7 +199,7 @@ class _Reading:
                 "hours": Column(cells.hours),
                 "capacity": Column(cells.whole(0, 100_000)),
                 "channel": Column(_channel),
-                "address": Column(cells.url),
+                "address": Column(lambda text: phone(text) if cells.NUMBER_LIKE.fullmatch(text) else cells.web_or_sip(text)),
                 "phone": Column(lambda text: text if cells.EMERGENCY.fullmatch(text) else phone(text)),
                 "speed_kmh": Column(cells.number(1, 200)),
             },
@@ -211,8 +211,7 @@ class _Reading:
                 if responder.kind is ResponderKind.STATION:
                     silent.append(responder.id)
                 responder = msgspec.structs.replace(responder, channel="console")
-            if responder.channel == "webhook" and not responder.address:
-                faults.add(line, "address", "is empty", "write the web address that takes orders, or another channel")
+            self._check_way(line, responder, faults)
             if cells.EMERGENCY.fullmatch(responder.phone) and responder.kind is not ResponderKind.EMERGENCY:
                 faults.add(line, "phone", "is an emergency number", "only a responder of kind emergency may have it")
             for area in responder.areas:
@@ -225,6 +224,20 @@ class _Reading:
         self._warn("damaged_names", faults, (one.id for _, one in responders if cells.is_name_damaged(one.name)))
         self._warn("no_channel", faults, silent)
         return responders
+
+    def _check_way(self, line: int, responder: Responder, faults: FileFaults) -> None:
+        """Can an order reach it by its channel?"""
+        address = responder.address
+        if responder.channel == "webhook" and not address.startswith("http"):
+            what = "is no web address" if address else "is empty"
+            faults.add(line, "address", what, "write the web address that takes orders, or another channel")
+        elif responder.channel == "sip" and not address.startswith("sip"):
+            what = "is no SIP address" if address else "is empty"
+            faults.add(line, "address", what, "write sip:USER@HOST, to which the order is sent as a text, or another channel")
+        elif responder.channel == "phone" and not (responder.phone or address):
+            faults.add(line, "phone", "is empty", "write the number that is rung with orders, or another channel")
+        elif responder.channel == "phone" and address and not cells.NUMBER_LIKE.fullmatch(address):
+            faults.add(line, "address", "is no telephone number", "write the number that is rung with orders, or leave it empty for that under phone")
 
     def _reachable(self, responders: list[Responder]) -> list[Responder]:
         """Without those that no configured channel reaches; who has one of them above them is moved up to the next."""

@@ -41,7 +41,7 @@ class TextBody:
             kind_raw="text/plain",
             device=received.from_user or received.source[0],
             dedup=f"{received.call_id}:{received.cseq}:{digest}"[:200],
-            detail={"text": text, "call_id": received.call_id},
+            detail={"text": text, "from": received.from_uri, "call_id": received.call_id},
         )
         return Reading(signals=(signal,))
 

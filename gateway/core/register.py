@@ -126,8 +126,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Responder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who can be sent. `hours` is local time HH:MM-HH:MM (past midnight allowed), "" = always on duty.
 
-    channel: mqtt (stations/<id>/dispatch), webhook (address = URL), console (an operator tells them). capacity: open orders
-    at one time. parent: whom to ask when this one does not answer; areas: those it serves ("" empty = no limit).
+    channel: mqtt (stations/<id>/dispatch), webhook (address = URL), phone (rung at address, or else phone), sip (address = sip:…, which
+    gets a text), console (an operator tells them). capacity: open orders at one time.
+    parent: whom to ask when this one does not answer; areas: those it serves ("" empty = no limit).
     """
 
     id: str

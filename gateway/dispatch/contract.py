@@ -11,7 +11,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str
     incident: str
     responder: str
-    address: str  # webhook URL; empty for mqtt and console
+    address: str  # webhook URL, telephone number (E.164) or sip:…; empty for mqtt and console
     body: bytes
     repeat: int = 0
 

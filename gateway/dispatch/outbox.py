@@ -15,7 +15,7 @@ import structlog
 from gateway.clock import utc_now
 from gateway.core.incident import Incident, Leg
 from gateway.core.orders import order_body
-from gateway.core.register import Register
+from gateway.core.register import Register, Responder
 from gateway.dispatch.contract import Channel, DeliveryError, Order
 from gateway.event import Severity
 from gateway.metrics import Metrics
@@ -147,7 +147,7 @@ class Outbox:
             delivery=leg.delivery,
             incident=incident.id,
             responder=leg.responder,
-            address=responder.address if responder else "",
+            address=_address(responder) if responder else "",
             body=order_body(incident, leg, register),
             repeat=leg.repeat,
         )
@@ -169,6 +169,10 @@ class Outbox:
             self._seconds(channel.name).observe(max(0.0, waited))
         self._reports.delivered(key, None)
         return False
+
+
+def _address(responder: Responder) -> str:
+    return responder.address or (responder.phone if responder.channel == "phone" else "")
 
 
 def _key(leg: Leg) -> Key:

@@ -1,5 +1,6 @@
 """Orders by telephone: the responder is rung, hears that help is wanted, and presses a key. The key is the answer."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -35,6 +36,7 @@ class PhoneChannel:
         self._ringer = ringer
         self._answered = answered
         self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._ringing: dict[str, asyncio.Future[Told]] = {}  # by delivery
 
     async def run(self) -> None:
         """The connection is the exchange line's."""
@@ -48,7 +50,7 @@ class PhoneChannel:
         if not order.address:
             raise DeliveryError("no_number", retry=False)
         say = f"{SAY.get(body['severity'], SAY['major'])}接受请按{config.accept_key}，不能去请按{config.decline_key}。"
-        told = await self._ringer().ring(order.address, say, (config.accept_key, config.decline_key))
+        told = await self._rung(order, say)
         if told.is_done:
             self._attempts.pop(order.delivery, None)
             answer = "accept" if told.key == config.accept_key else "decline"
@@ -58,4 +60,20 @@ class PhoneChannel:
         self._attempts[order.delivery] = tried
         if len(self._attempts) > COUNTED:
             self._attempts.popitem(last=False)
-        raise DeliveryError(told.reason or told.outcome, retry=told.outcome in WORTH_TRYING and tried < config.attempts)
+        raise DeliveryError(
+            told.outcome if told.outcome != "refused" else told.reason, retry=told.outcome in WORTH_TRYING and tried < config.attempts
+        )
+
+    async def _rung(self, order: Order, say: str) -> Told:
+        """Ring, unless this very order is ringing already: a second cry must not find the telephone engaged by the first."""
+        ringing = self._ringing.get(order.delivery)
+        if ringing is None:
+            keys = (self._config.accept_key, self._config.decline_key)
+            ringing = self._ringing[order.delivery] = asyncio.ensure_future(self._ringer().ring(order.address, say, keys))
+            ringing.add_done_callback(lambda _: self._ringing.pop(order.delivery, None))
+            try:
+                return await ringing
+            except asyncio.CancelledError:
+                ringing.cancel()
+                raise
+        return await asyncio.shield(ringing)

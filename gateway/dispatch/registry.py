@@ -7,25 +7,39 @@ from typing import TypeVar
 import msgspec
 
 from drivers.lines.mqtt_session import Broker
+from drivers.telephone import Texter
 from gateway.config import DispatchConfig
 from gateway.dispatch.contract import Channel
 from gateway.dispatch.mqtt import MqttChannel
+from gateway.dispatch.phone import PhoneChannel, Ringer
+from gateway.dispatch.sip import SipChannel
 from gateway.dispatch.webhook import Answered, WebhookChannel
 from gateway.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
-def build_channels(config: DispatchConfig, folder: Path, answered: Answered | None = None) -> dict[str, Channel]:
+def build_channels(
+    config: DispatchConfig,
+    folder: Path,
+    answered: Answered = lambda _responder, _body: None,
+    ringer: Callable[[], Ringer] | None = None,
+    texter: Callable[[], Texter | None] = lambda: None,
+) -> dict[str, Channel]:
     """The channels by name, not yet running. Paths in the configuration are relative to `folder`. ConfigError holds every fault.
 
-    answered: gets what web hooks answer in the body of their 2xx.
+    answered: gets what web hooks answer in the body of their 2xx, and the key that somebody pressed. ringer: the gateway's telephone;
+    texter: the line that sends texts, as far as it runs.
     """
     rows: list[Callable[[], Channel]] = []
     if (mqtt := config.mqtt) is not None:
         rows.append(lambda: MqttChannel(_at(mqtt, folder, "password_file", "ca_file")))
     if (webhook := config.webhook) is not None:
         rows.append(lambda: WebhookChannel(_at(webhook, folder, "secret_file"), answered))
+    if (phone := config.phone) is not None and ringer is not None:
+        rows.append(lambda: PhoneChannel(phone, ringer, answered))
+    if config.sip is not None:
+        rows.append(lambda: SipChannel(texter))
     channels: dict[str, Channel] = {}
     problems: list[str] = []
     for build in rows:

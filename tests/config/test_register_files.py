@@ -128,7 +128,7 @@ BAD = [
     ("kind", "responders.csv", ("provider", "company"), "line 4: kind:", "station, street_centre"),
     ("hours", "responders.csv", ("20:00-08:00", "8-20"), "line 3: hours:", "HH:MM-HH:MM"),
     ("hours of nothing", "responders.csv", ("20:00-08:00", "20:00-20:00"), "line 3: hours:", "leave it empty for always"),
-    ("channel", "responders.csv", ("mqtt", "pigeon"), "line 3: channel:", "mqtt, webhook, console"),
+    ("channel", "responders.csv", ("mqtt", "pigeon"), "line 3: channel:", "mqtt, webhook, phone, sip, console"),
     ("web address missing", "responders.csv", ("https://example.org/orders", ""), "line 4: address:", "write the web address"),
     ("emergency number", "responders.csv", ("em,急救,emergency", "em,急救,provider"), "line 5: phone:", "only a responder of kind emergency"),
     ("no desk", "responders.csv", ("坐席,desk", "坐席,provider"), "responders.csv: kind:", "every chain of escalation ends there"),
