@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet import ssl
+from twisted.internet._sslverify import IOpenSSLTrustRoot  # its public module hands out only makers of trust roots
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import platformTrust
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
@@ -27,11 +29,10 @@ class ServerCertificate:
         try:
             stamp = self._stamp()
             if stamp != self._seen:
-                self._seen = stamp
                 self._context = _server_context(*self._files)
+                self._seen = stamp
                 log.info("certificate_read_again", file=self._files[1].name)
         except (OSError, ValueError) as error:  # half written: the next connection looks again
-            self._seen = ()
             log.warning("certificate_unusable", file=self._files[1].name, problem=str(error))
         return SSL.Connection(self._context, None)
 
@@ -39,28 +40,37 @@ class ServerCertificate:
         return tuple((found.st_mtime_ns, found.st_size) for found in (file.stat() for file in self._files))
 
 
+@implementer(IOpenSSLTrustRoot)
+class _Believed:
+    """What Twisted calls a trust root: the certificates of one file."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+
+    def _addCACertsToContext(self, context: SSL.Context) -> None:
+        context.load_verify_locations(self._ca_file)
+
+
 def client_certificates(host: str, ca_file: str) -> Any:
-    """For a connection of ours to `host`, whose certificate must name it. ca_file "": whom the system believes."""
-    trust = None
+    """For a connection of ours to `host`, whose certificate must name it. ca_file "": whom the system believes. Raises ValueError."""
     if ca_file:
-        trust = ssl.trustRootFromCertificates(_certificates(Path(ca_file).read_bytes()))  # type: ignore[no-untyped-call]
-    return ssl.optionsForClientTLS(host, trustRoot=trust)
+        try:
+            SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(ca_file)
+        except SSL.Error:
+            raise ValueError("cannot be read, or holds no certificates") from None
+    trust: Any = _Believed(ca_file) if ca_file else platformTrust()  # type: ignore[no-untyped-call]
+    return ssl.optionsForClientTLS(host, trustRoot=trust, extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_2})
 
 
 def _server_context(key_file: Path, certificate_file: Path) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    for file in (key_file, certificate_file):
+        file.open("rb").close()  # OpenSSL says of a file that is not there only that it cannot be read
     try:
-        key = crypto.load_privatekey(crypto.FILETYPE_PEM, key_file.read_bytes())
-        own, *chain = [certificate.original for certificate in _certificates(certificate_file.read_bytes())]
-        options = ssl.CertificateOptions(privateKey=key, certificate=own, extraCertChain=chain, insecurelyLowerMinimumTo=ssl.TLSVersion.TLSv1_2)
-        context: SSL.Context = options.getContext()
-    except (crypto.Error, SSL.Error) as error:
-        raise ValueError(f"{certificate_file.name}, {key_file.name}: no certificate with its key ({type(error).__name__})") from None
+        context.use_certificate_chain_file(str(certificate_file))
+        context.use_privatekey_file(str(key_file))
+        context.check_privatekey()
+    except SSL.Error:
+        raise ValueError(f"{certificate_file.name} and {key_file.name} are no certificate with its key") from None
     return context
-
-
-def _certificates(pem: bytes) -> list[Any]:
-    end = b"-----END CERTIFICATE-----"
-    found = [ssl.Certificate.loadPEM(part + end) for part in pem.split(end)[:-1]]
-    if not found:
-        raise ValueError("no certificate in it")
-    return found

@@ -177,6 +177,8 @@ class SipLine:
         for task in self._aside:
             task.cancel()
         await asyncio.gather(*self._aside, return_exceptions=True)
+        self.agent.abandon(clock.monotonic())
+        self._flush()
         self._sockets = None
         await sockets.close()
 

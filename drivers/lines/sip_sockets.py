@@ -24,7 +24,7 @@ from gateway.errors import LineError
 
 CONNECT_S = 5.0  # a peer in the same network answers in milliseconds; then the next hop is tried
 LINGER_S = 5.0  # for a last answer to be read, before a faulty connection is cut
-MAX_QUEUED = 256 * 1024  # octets that wait for a connection to stand
+MAX_QUEUED = 256 * 1024  # octets that wait for a connection to stand, or that a peer sends without reading: 500 requests
 WORDS = {"udp": "udp", "tcp": "tcp", "ssl": "tls"}
 _WILDCARDS = ("", "0.0.0.0", "::")
 
@@ -323,7 +323,10 @@ class _Connecting(protocol.ClientFactory):
 
 
 class _Stream(protocol.Protocol):
-    """One connection. A peer that does not read its answers is not read from either."""
+    """One connection. A peer that goes on asking but does not read its answers is hung up on.
+
+    Not to read from it would be milder, but over TLS a handshake must be read before anything can be written.
+    """
 
     transport: Any
 
@@ -335,6 +338,7 @@ class _Stream(protocol.Protocol):
         self.heard_at = clock.monotonic()
         self.first: list[Sending] = []
         self._branches: list[str] = []
+        self._unread: int | None = None  # octets that came since too much waits to be written
 
     def connectionMade(self) -> None:
         """What waited for it leaves."""
@@ -350,6 +354,12 @@ class _Stream(protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Twisted calls this with any fragment."""
         self.heard_at = clock.monotonic()
+        if self._unread is not None:
+            self._unread += len(data)
+            if self._unread > MAX_QUEUED:
+                self._sockets.count("reads_no_answers")
+                self.hang_up()
+                return
         found = self._frames.receive_data(data, self.heard_at)
         if self._frames.pings:
             self._sockets.count("pings", self._frames.pings)
@@ -375,11 +385,11 @@ class _Stream(protocol.Protocol):
 
     def pauseProducing(self) -> None:
         """Twisted: too much is waiting to be written."""
-        self.transport.pauseProducing()
+        self._unread = 0
 
     def resumeProducing(self) -> None:
         """Twisted: it has been written."""
-        self.transport.resumeProducing()
+        self._unread = None
 
     def stopProducing(self) -> None:
         """Twisted: the connection is gone; connectionLost says so too."""

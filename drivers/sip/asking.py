@@ -103,7 +103,7 @@ class Asking:
 
     def _answered(self, ask: Ask, hop: Hop, response: Message | None, reason: str, now: float) -> None:
         if response is None or response.code == 503:
-            if ask.hops:
+            if ask.hops and reason != "line_down":
                 ask.cseq += 1
                 self._try(ask, reason, now)
             else:

@@ -128,6 +128,11 @@ class ClientTransactions:
         for found in [one for one in self._by_branch.values() if one.hop.socket == socket]:
             self.fail(found.branch, "connection_lost", now)
 
+    def fail_all(self, reason: str, now: float) -> None:
+        """The line ends: nobody will hear an answer."""
+        for found in list(self._by_branch.values()):
+            self.fail(found.branch, reason, now)
+
     def deadline(self) -> float | None:
         while self._timers:
             at, branch = self._timers[0]

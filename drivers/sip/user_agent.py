@@ -133,6 +133,13 @@ class UserAgent:
         """Is no request of ours waiting for its answer?"""
         return not self._wanted and not self._clients.waiting
 
+    def abandon(self, now: float) -> None:
+        """The sockets close: who still waits for an answer to a request of ours hears `line_down`."""
+        for ask in self.wanted():
+            ask.hops.clear()
+            ask.done(None, "line_down", now)
+        self._clients.fail_all("line_down", now)
+
     def restart(self, now: float) -> None:
         """A new run of the line: registration and subscriptions begin anew."""
         self._registration = self._new_registration(now)
