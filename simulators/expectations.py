@@ -18,8 +18,8 @@ OUTCOME_KINDS = {
     "busy": {"call_missed", "call_failed"},
     "no_answer": {"call_missed", "call_failed"},
     "declined": {"call_missed", "call_failed"},
-    "gave_up": {"call_abandoned", "call_missed"},  # SIP alone tells a queue's caller who hangs up from one who talked: only by the second leg
-    "queue_timeout": {"call_missed", "call_abandoned"},
+    "gave_up": {"call_abandoned"},
+    "queue_timeout": {"call_missed"},
     "blind_transfer": {"call_answered"},
     "attended_transfer": {"call_answered"},
 }
