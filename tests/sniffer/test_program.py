@@ -23,6 +23,7 @@ from drivers.sniffer.program import main
 from drivers.sniffer.sender import MAX_WAITING, TcpSender, parse_target
 from tests.sip.sip_wire import Dialog
 from tests.sniffer.ear import ROOT, Ear, Sniffer, calls_of
+from tests.telephony.peers import listening
 
 PHONE, PBX = ("192.0.2.20", 5060), ("192.0.2.10", 5060)
 START = 1773480413.5
@@ -284,3 +285,17 @@ def test_the_script_is_installed() -> None:
     done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0
     assert "--interface" in done.stdout
+
+
+# --- into a gateway's own line
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+async def test_into_the_hep_line_of_a_gateway(capture: Path, tmp_path: Path, kind: str, sniffers: list[Sniffer]) -> None:
+    """Over real sockets, key and all: the line's events are the call that the file holds."""
+    (tmp_path / "key").write_text("s3cret\n")
+    async with listening(f"{kind}:0:interface=127.0.0.1", auth_key="s3cret") as line:
+        argv = ["--read", str(capture), "--to", f"{kind}:127.0.0.1:{line.port}", "--auth-key-file", str(tmp_path / "key")]
+        sniffers.append(Sniffer(tmp_path, *argv))
+        assert await sniffers[-1].ended() == 0, sniffers[-1].said
+        await wait_until(lambda: list(line.kinds().values()) == [ENDED], "the call was heard", 10)
