@@ -23,6 +23,7 @@ T1_S = 0.5  # RFC 3261, 17.1.1.1
 T2_S = 4.0
 GIVE_UP_S = 32.0  # 64 × T1
 MAX_WIRES = 20_000  # dialogs remembered, finished ones for 32 s
+FORK = "-fork"  # ends the To tag of the second 200
 REALM = "hotline.example"
 NOBODY = ("", "anonymous", "unknown", "unavailable", "restricted")
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER"
@@ -52,7 +53,8 @@ class Wire:
 
 
 class SipFace:
-    """password: with one, INVITE is challenged with 407 (MD5, qop auth) for the user `trunk`. seen: counts of requests and codes, for tests."""
+    """password: with one, INVITE is challenged with 407 (MD5, qop auth) for the user `trunk`. A plan's faults lost_bye, forked_200 and
+    re_invite happen on the caller's leg; a late ACK is the caller's own doing. seen: counts of requests and codes, for tests."""
 
     def __init__(self, exchange: Exchange, mirror: Mirror | None = None, *, password: str = "") -> None:
         self.exchange = exchange
@@ -95,18 +97,31 @@ class SipFace:
             wire = self._legs[happening.other]
             if wire.invite is not None:
                 self._respond(wire.invite, wire.peer, 180, wire=wire)
+        if happening.what is What.BRIDGED and happening.call.plan.fault == "re_invite" and happening.other in self._legs:
+            wire = self._legs[happening.other]
+            wire.cseq += 1
+            self._request(wire, "INVITE", branch=_branch(self._random), sdp=True)
         wire_of_leg = self._legs.get(leg)
         if wire_of_leg is None:
             return
+        fault = happening.call.plan.fault
         if happening.what is What.CALLER_UP and wire_of_leg.invite is not None:
             self._final(wire_of_leg, 200)
+            if fault == "forked_200":
+                self._fork(wire_of_leg, wire_of_leg.invite)
         elif happening.what is What.GONE:
-            self._let_go(wire_of_leg, leg)
+            self._let_go(wire_of_leg, leg, say_bye=fault != "lost_bye")
 
-    def _let_go(self, wire: Wire, leg: Leg) -> None:
+    def _fork(self, wire: Wire, invite: Message) -> None:
+        """A second telephone answers as well: another 200 with another To tag, once. The caller is to acknowledge it and end it."""
+        second = self._answer_to(invite, 200, wire).replace(wire.near.encode("utf-8", "surrogateescape"), f"{wire.near}{FORK}".encode())
+        self.transport.send(second, wire.peer, wire.call_id)
+
+    def _let_go(self, wire: Wire, leg: Leg, *, say_bye: bool) -> None:
         self._legs.pop(leg, None)
         if leg.disposition == "send_bye":
-            self._bye(wire)
+            if say_bye:
+                self._bye(wire)
         elif leg.disposition == "send_refuse" and wire.invite is not None:
             self._final(wire, leg.code or 480)
         elif leg.disposition == "send_cancel":
@@ -136,13 +151,15 @@ class SipFace:
         if message.code:
             if wire is not None and not wire.is_server:
                 self._response(message, wire)
+            elif wire is not None and message.method == "INVITE" and message.code >= 200:  # to a re-INVITE of ours
+                self._request(wire, "ACK", branch=_branch(self._random) if message.code < 300 else message.branch)
             return
         if message.method == "OPTIONS":
             self._respond(message, peer, 200)
         elif message.method == "INVITE":
             self._invite(message, peer, wire)
         elif message.method == "ACK":
-            if wire is not None:
+            if wire is not None and not parameter(message.get("to"), "tag").endswith(FORK):
                 wire.is_confirmed = True
                 self._stop_timer(wire)
         elif wire is None:
@@ -151,8 +168,9 @@ class SipFace:
             self._cancelled(message, peer, wire)
         elif message.method == "BYE":
             self._respond(message, peer, 200, wire=wire)
-            self._stop_timer(wire)
-            self._far_end_gone(wire)
+            if not parameter(message.get("to"), "tag").endswith(FORK):
+                self._stop_timer(wire)
+                self._far_end_gone(wire)
         elif message.method == "REFER" and wire.call is not None:
             self._respond(message, peer, 202, wire=wire)
             wire.call.say(Said.BLIND, wire.leg, user_of(message.get("refer-to")))

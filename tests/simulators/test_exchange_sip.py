@@ -375,6 +375,52 @@ async def test_200_is_repeated_until_the_ack(face: SipFace, caller: Caller, pbx:
     assert len(pbx.truths) == 1
 
 
+async def confirmed(caller: Caller) -> None:
+    """Place a call and acknowledge the first 200."""
+    caller.send("INVITE")
+    first = await caller.until("SIP/2.0 200")
+    caller.to = re.search(r"To: (.*)\r\n", first)[1]  # type: ignore[index]
+    caller.send("ACK", branch="z9hG4bKtwo")
+
+
+async def test_second_200_of_a_fork_ends_alone(pbx: Exchange, face: SipFace, caller: Caller) -> None:
+    pbx.settings.hotlines["12349"] = replace(QUICK, talk_s=5, fault="forked_200")
+    await confirmed(caller)
+    first = caller.to
+    second = await caller.until("SIP/2.0 200")
+    caller.to = re.search(r"To: (.*)\r\n", second)[1]  # type: ignore[index]
+    assert caller.to != first
+    caller.send("ACK", branch="z9hG4bKthree")
+    caller.send("BYE", cseq=2, branch="z9hG4bKfour")
+    assert "CSeq: 2 BYE" in await caller.until("SIP/2.0 200")
+    await wait_until(lambda: any(call.agents for call in pbx.calls.values()), "an agent took it")
+    caller.to = first
+    caller.send("BYE", cseq=3, branch="z9hG4bKfive")
+    await wait_until(lambda: pbx.truths, "over")
+    assert (pbx.truths[0]["outcome"], pbx.truths[0]["by"]) == ("answered", "caller")
+
+
+async def test_re_invite_of_the_exchange(pbx: Exchange, face: SipFace, caller: Caller) -> None:
+    pbx.settings.hotlines["12349"] = replace(QUICK, hangs_up="agent", fault="re_invite")
+    await confirmed(caller)
+    again = await caller.until("INVITE sip:me@")
+    assert re.search(r"\r\nFrom: .*;tag=", again)
+    via = re.search(r"\r\n(Via: .*)\r\n", again)
+    assert via
+    lines = ["SIP/2.0 200 OK", via[1], "From: x;tag=1", "To: y;tag=2", "Call-ID: one-call", "CSeq: 2 INVITE", "Content-Length: 0"]
+    caller.socket.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+    assert "CSeq: 2 ACK" in await caller.until("ACK ")
+    assert "CSeq: 3 BYE" in await caller.until("BYE ")
+
+
+async def test_lost_bye(pbx: Exchange, face: SipFace, caller: Caller) -> None:
+    pbx.settings.hotlines["12349"] = replace(QUICK, hangs_up="agent", fault="lost_bye")
+    await confirmed(caller)
+    await wait_until(lambda: pbx.truths, "over for the exchange")
+    caller.send("OPTIONS", cseq=9, branch="z9hG4bKsix")
+    assert "CSeq: 9 OPTIONS" in await caller.receive()  # nothing came before it
+
+
 async def test_two_messages_in_one_segment(face: SipFace) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
     one = (
