@@ -1,6 +1,7 @@
 """The listening socket: scapy's, with a filter that libpcap compiles and the kernel carries out."""
 
 import errno
+import logging
 import struct
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ from scapy.error import Scapy_Exception
 
 from drivers.capture.file import Frame
 from drivers.capture.link import ETHERNET, RAW
+
+logging.getLogger("scapy.runtime").setLevel(logging.ERROR)  # it warns of the loopback's hardware type, which we know
 
 SNAP = 65_535
 RECEIVE_BUFFER = 8 * 1024 * 1024  # bytes; some thousand large INVITEs. The kernel gives at most net.core.rmem_max
@@ -72,6 +75,7 @@ class Live:
         except OSError as error:
             raise NoCapture(f"{interface}: cannot be listened to: {(error.strerror or str(error)).lower()}") from error
         self._socket.ins.setblocking(False)
+        self._statistics()  # what was dropped before the filter stood was not for us
 
     def fileno(self) -> int:
         """To wait on."""
@@ -96,9 +100,13 @@ class Live:
 
     def count_drops(self) -> None:
         """Ask the kernel what it had to throw away since the last time (it counts from 0 after each question)."""
-        packets, drops = struct.unpack("II", self._socket.ins.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        packets, drops = self._statistics()
         self.counts["kernel_packets"] += packets
         self.counts["kernel_drops"] += drops
+
+    def _statistics(self) -> tuple[int, int]:
+        packets, drops = struct.unpack("II", self._socket.ins.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        return packets, drops
 
     def close(self) -> None:
         """Leave promiscuous mode."""
