@@ -384,8 +384,9 @@ class _Stream(protocol.Protocol):
             self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        """Twisted: too much is waiting to be written."""
-        self._unread = 0
+        """Twisted: too much is waiting to be written. It says so with every further write."""
+        if self._unread is None:
+            self._unread = 0
 
     def resumeProducing(self) -> None:
         """Twisted: it has been written."""
