@@ -7,10 +7,11 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
 from drivers.registry import check_line
 from gateway.check_words import WORDS, first_of, say
-from gateway.config import Config, examine_config
+from gateway.config import Config, HotlineConfig, examine_config
 from gateway.core.register import AreaKind, Doubt, Register
 from gateway.errors import ConfigError
 from gateway.register_files import read_register
@@ -94,6 +95,12 @@ def _summary(config: Config, register: Register, language: str) -> Iterator[str]
         yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.connect or line.broker}" + (
             f"{comma}{words['mandatory']}" if line.mandatory else ""
         )
+    yield f"{words['hotlines']}{colon}".rstrip()
+    sections = {hotline.number: hotline for hotline in config.hotline}
+    for number in config.calls.hotlines:
+        hotline = sections.get(number, HotlineConfig(number=number))
+        parts = [hotline.name, *hotline.profiles, f"{words['hand_over']} {urlsplit(hotline.hand_over).netloc}" if hotline.hand_over else ""]
+        yield f"  {number}{colon}{comma.join(part for part in parts if part)}"
     yield f"{words['channels']}{colon}".rstrip()
     yield f"  mqtt{colon}{config.dispatch.mqtt.broker if config.dispatch.mqtt else words['off']}"
     yield f"  webhook{colon}{config.dispatch.webhook.secret_file if config.dispatch.webhook else words['off']}"

@@ -425,4 +425,5 @@ def _circle(chain: list[str], name: str) -> str:
 def _without_contradiction(first: Device, second: Device) -> Device:
     """Two rows for one address: what they agree on. Never one of two persons silently."""
     differing = {name: None for name in ("person", "home", "area", "lat", "lon") if getattr(first, name) != getattr(second, name)}
-    return msgspec.structs.replace(first, **differing) if differing else first
+    phone = first.phone if first.phone == second.phone else ""
+    return msgspec.structs.replace(first, phone=phone, **differing)

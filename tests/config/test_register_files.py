@@ -51,6 +51,20 @@ def doubts(register: Register) -> list[str]:
     return [say(doubt, "en").split(": ", 1)[1] for doubt in register.warnings]
 
 
+def test_a_device_may_have_a_number_from_which_it_calls(tmp_path):
+    header, *rows = GOOD["devices.csv"].splitlines()
+    register = read_register(write(tmp_path, devices_csv="\n".join([f"{header},phone", f"{rows[0]},0931-555 0003", f"{rows[1]},"])))
+    assert [device.id for device in register.devices_with_phone("+869315550003")] == ["w-1"]
+    assert [person.id for person in register.persons_with_contact("+8617400000009")] == ["p-1"]
+
+
+def test_a_device_registered_twice_with_two_numbers_calls_from_neither(tmp_path):
+    header, *rows = GOOD["devices.csv"].splitlines()
+    twice = "\n".join([f"{header},phone", f"{rows[0]},09315550003", f"{rows[0]},09315550004"])
+    register = read_register(write(tmp_path, devices_csv=twice))
+    assert register.devices_with_phone("+869315550003") == register.devices_with_phone("+869315550004") == ()
+
+
 def test_a_good_folder_is_read(tmp_path):
     register = read_register(write(tmp_path))
     assert (register.district, register.name, register.names["en"], register.area_code, register.centre) == (
