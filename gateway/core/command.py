@@ -33,7 +33,8 @@ def on_command(draft: Draft, command: Command, now: datetime) -> Incident:
     """Do it in the draft and give the incident after it.
 
     acknowledge, release, assign{to}, note{text}, step{step}, dispatch{responder?}, withdraw{delivery}, escalate{reason?},
-    identify{person}, merge{into}, hand_over{to, note?}, resolve{outcome, note?}, call_back{satisfaction?, note?, complaint?}, complain{note}.
+    identify{person}, merge{into}, hand_over{to, note?}, resolve{outcome, note?}, call_back{satisfaction?, note?, complaint?}, complain{note},
+    dial{dial, ref, outcome?}, hang_up{call | dial, outcome?}, transfer{call, to, outcome?}: asked before, told after (gateway.console.dialling).
     """
     incident = draft.incidents.get(command.incident)
     if incident is None:
@@ -93,6 +94,11 @@ def _assign(draft: Draft, incident: Incident, command: Command, now: datetime) -
 def _note(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
     _required(command, "text")
     return apply(incident, Action.NOTE, now)
+
+
+def _telephone(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
+    """Somebody is rung about it, hung up or sent on; the facts say whom and what came of it, never a number."""
+    return apply(incident, command.action, now)
 
 
 def _step(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -234,6 +240,9 @@ _DO = {
     Action.ASSIGN: _assign,
     Action.NOTE: _note,
     Action.STEP: _step,
+    Action.DIAL: _telephone,
+    Action.HANG_UP: _telephone,
+    Action.TRANSFER: _telephone,
     Action.DISPATCH: _dispatch,
     Action.WITHDRAW: _withdraw,
     Action.ESCALATE: _escalate,

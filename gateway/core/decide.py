@@ -8,7 +8,7 @@ from gateway.core import orders
 from gateway.core.calls import on_call
 from gateway.core.correlation import Subject, call_about, joinable, subject_of, voices_of
 from gateway.core.escalation import on_deadline, rearm
-from gateway.core.hand_over import on_hand_over
+from gateway.core.hand_over import is_hand_over, on_hand_over
 from gateway.core.incident import Action, Flag, Incident, State, apply, with_flags
 from gateway.core.joining import identified, is_mixed, joined, open_incident, pressed, second_cry, with_voices
 from gateway.core.state import Draft, Seen
@@ -30,7 +30,7 @@ def on_event(draft: Draft, event: Event, now: datetime) -> str:
         if draft.is_known(identity):
             return DUPLICATE
         draft.known[identity] = None
-    if event.kind is Kind.HAND_OVER:
+    if is_hand_over(event):
         return on_hand_over(draft, event, now)
     if facts.group is Group.PEOPLE:
         if event.kind not in orders.ANSWERS:

@@ -213,6 +213,11 @@ def event_of(body: bytes, neighbour: str, now: datetime) -> Event:
     )
 
 
+def is_hand_over(event: Event) -> bool:
+    """Is it a record that a neighbour signed? No device can say so: only our own API does, after it has looked at the signature."""
+    return event.kind is Kind.HAND_OVER and event.line == LINE and event.integrity == "verified" and "from" in event.detail
+
+
 def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
     """Another hotline gives us a matter: back to the incident that has its tracking id, else to the one of the caller, else a new one."""
     detail = event.detail
@@ -254,6 +259,3 @@ def _kind(detail: dict[str, object]) -> Kind:
     word = str(detail.get("matter") or "")
     known = Kind(word) if word in tuple(Kind) else Kind.GENERAL
     return known if known in ALARM_KINDS or KINDS[known].group is Group.TELEPHONE else Kind.GENERAL
-
-
-__all__ = ["LINE", "MatterRecord", "Taken", "event_of", "on_hand_over", "record_of", "start", "told"]

@@ -63,12 +63,16 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     ESCALATE = "escalate"
     IDENTIFY = "identify"
+    DIAL = "dial"  # what was asked of the telephone, and what came of it: also of an incident that was closed meanwhile
+    HANG_UP = "hang_up"
+    TRANSFER = "transfer"
     HAND_OVER = "hand_over"
     MERGE = "merge"  # into another one: this one is closed by it
 
 
 FIELD_ACTIONS = (Action.JOIN, Action.SECOND_CRY, Action.END)
-_WORK = dict.fromkeys((Action.NOTE, Action.STEP, Action.DISPATCH, Action.WITHDRAW, Action.ESCALATE, Action.IDENTIFY))
+_TELEPHONE = (Action.DIAL, Action.HANG_UP, Action.TRANSFER)
+_WORK = dict.fromkeys((Action.NOTE, Action.STEP, Action.DISPATCH, Action.WITHDRAW, Action.ESCALATE, Action.IDENTIFY, *_TELEPHONE))
 
 
 def _row(here: State, **moves: State) -> dict[Action, State]:
@@ -106,7 +110,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
         call_back=State.CLOSED,
         complain=State.ACKNOWLEDGED,
     ),
-    State.CLOSED: {Action.COMPLAIN: State.ACKNOWLEDGED, Action.NOTE: State.CLOSED},
+    State.CLOSED: {Action.COMPLAIN: State.ACKNOWLEDGED, **dict.fromkeys((Action.NOTE, *_TELEPHONE), State.CLOSED)},
 }
 
 

@@ -111,6 +111,15 @@ def test_a_matter_moved_to_another_queue_stays_there_while_its_call_goes_on(room
     assert (room.only.hotline, room.only.state) == ("6212345", State.RAISED)
 
 
+@pytest.mark.parametrize(
+    ("line", "fields"), [("wearables", {"integrity": "verified"}), ("hand_overs", {}), ("hand_overs", {"integrity": "verified", "detail": {}})]
+)
+def test_no_device_can_give_us_a_matter(room: Room, line: str, fields: dict[str, object]) -> None:
+    detail = {"tracking": "urn:x", "from": "12345", "delivery": "d"}
+    assert room.event(Kind.HAND_OVER, "w-wang", line=line, **{"detail": detail, **fields}) == "not_from_the_field"
+    assert room.working.incidents == {}
+
+
 def test_who_has_not_taken_it_cannot_give_it_away(room: Room) -> None:
     room.call(Kind.CALL_ANSWERED, STRANGER)
     with pytest.raises(Refused, match="not_when_raised"):
