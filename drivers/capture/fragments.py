@@ -43,9 +43,9 @@ class Fragments:
         datagram = self._begun.get(key)
         if datagram is None:
             datagram = self._begun[key] = _Datagram(now)
-        before = datagram.pieces.size
+        before = datagram.pieces.weight
         datagram.pieces.add(offset, data)
-        self._bytes += datagram.pieces.size - before
+        self._bytes += datagram.pieces.weight - before
         if offset == 0 and datagram.header is None:
             datagram.header = protocol
         if not more and datagram.total is None:
@@ -62,7 +62,7 @@ class Fragments:
         pieces, total = datagram.pieces, datagram.total
         if total is None or datagram.header is None or pieces.size < total:
             return None
-        held = pieces.size
+        held = pieces.weight
         data = pieces.take(0)  # pieces do not overlap: as many bytes as the total, from 0 on, have no hole unless some lie behind the end
         self._bytes -= held
         del self._begun[key]
@@ -79,5 +79,5 @@ class Fragments:
             self._drop(key, "fragments_expired")
 
     def _drop(self, key: Key, why: str) -> None:
-        self._bytes -= self._begun.pop(key).pieces.size
+        self._bytes -= self._begun.pop(key).pieces.weight
         self._counts[why] += 1

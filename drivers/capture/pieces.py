@@ -2,6 +2,8 @@
 
 from bisect import bisect_left, bisect_right
 
+OVERHEAD = 128  # octets that Python needs beside those of a range
+
 
 class Pieces:
     """Sorted ranges without overlap. `size`: bytes held; `len`: ranges."""
@@ -15,6 +17,11 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self._starts)
+
+    @property
+    def weight(self) -> int:
+        """Memory it takes, about: for limits that many small ranges must not get round."""
+        return self.size + OVERHEAD * len(self._starts)
 
     @property
     def first(self) -> int:

@@ -34,6 +34,11 @@ class SipStream:
         self._buffer = b""
         self._is_lost = False
 
+    @property
+    def waiting(self) -> int:
+        """Octets of a message that is not whole yet."""
+        return len(self._buffer)
+
     def take(self, data: bytes, gap: bool) -> list[bytes]:
         """Messages that are now whole. After a gap: what was there of a message whose headers are whole (its body is cut), then the next."""
         found = []

@@ -12,7 +12,7 @@ from drivers.capture.pieces import Pieces
 GAP_S = 1.5  # a lost segment is sent again after 0.2 to 1 s (RFC 6298); one that the mirror lost never is
 IDLE_S = 7200.0  # SIP connections are kept open over quiet hours; two hours is also TCP's own keep-alive (RFC 9293, 3.8.4)
 MAX_DIRECTIONS = 10_000
-MAX_WAITING = 256 * 1024  # bytes behind a hole, in one direction: a large receive window
+MAX_WAITING = 256 * 1024  # bytes behind a hole, in one direction, with what keeping them takes: a large receive window
 MAX_BYTES = 32 * 1024 * 1024  # the same, of all directions
 FAR = 4 * 1024 * 1024  # a sequence number this far from the expected is another connection whose SYN was missed
 
@@ -90,15 +90,15 @@ class Tcp:
             found.append(Stretch(source, destination, data, direction.is_new))
             direction.is_new = False
             return found
-        held = direction.pieces.size
+        held = direction.pieces.weight
         direction.pieces.add(direction.position + ahead, data)
-        self._bytes += direction.pieces.size - held
+        self._bytes += direction.pieces.weight - held
         if ahead == 0:
             found += self._drain(key, direction, gap=False)
         elif direction.gap_since is None:
             direction.gap_since = now
             self._waiting[key] = direction
-        if direction.pieces.size > MAX_WAITING or self._bytes > MAX_BYTES:
+        if direction.pieces and (direction.pieces.weight > MAX_WAITING or self._bytes > MAX_BYTES):
             found += self._skip(key, direction)
         return found
 
@@ -134,8 +134,9 @@ class Tcp:
         return self._drain(key, direction, gap=True)
 
     def _drain(self, key: Key, direction: _Direction, *, gap: bool) -> list[Stretch]:
+        held = direction.pieces.weight
         data = direction.pieces.take(direction.position)
-        self._bytes -= len(data)
+        self._bytes -= held - direction.pieces.weight
         self._advance(direction, len(data))
         self._waiting.pop(key, None)
         if direction.pieces:  # there is one more hole: it gets its own time
@@ -153,7 +154,7 @@ class Tcp:
     def _forget(self, key: Key) -> None:
         direction = self._directions.pop(key)
         self._waiting.pop(key, None)
-        self._bytes -= direction.pieces.size
+        self._bytes -= direction.pieces.weight
 
 
 def _distance(expected: int, sequence: int) -> int:

@@ -30,6 +30,7 @@ COUNTS = {
     "tcp_gaps": "holes in a TCP direction that nobody filled",
     "tcp_repeated": "octets of TCP seen again",
     "tcp_evicted": "TCP directions forgotten for want of room",
+    "streams_evicted": "TCP directions whose message was given up for want of room",
     "sip_resynchronised": "times that a TCP direction was read on from the next start line",
 }
 # Said each minute even when they are 0: whoever reads the line looks for these

@@ -10,15 +10,17 @@ from drivers.capture.sip import SipStream, is_sip
 COPY_S = 0.1
 MAX_COPIES = 8192  # messages remembered: a tenth of a second at eighty thousand a second
 MAX_STREAMS = 10_000  # as many as TCP directions
+MAX_WAITING = 32 * 1024 * 1024  # octets of messages that are not whole, of all streams
 
 
 class Sieve:
-    """counts: those of Packets and SipStream, and messages, not_sip, copies."""
+    """counts: those of Packets and SipStream, and messages, not_sip, copies, streams_evicted."""
 
     def __init__(self, ports: Collection[int], unwrap: Unwrap | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._packets = Packets(self.counts, ports, unwrap)
         self._streams: OrderedDict[tuple[Address, Address], SipStream] = OrderedDict()
+        self._waiting = 0
         self._seen: OrderedDict[tuple[Address, Address, bytes], float] = OrderedDict()
 
     def take(self, time: float, link: int, frame: bytes) -> list[Packet]:
@@ -41,7 +43,7 @@ class Sieve:
         found = []
         for packet in packets:
             if packet.protocol == TCP:
-                found += [packet._replace(payload=message, gap=False) for message in self._stream(packet).take(packet.payload, packet.gap)]
+                found += [packet._replace(payload=message, gap=False) for message in self._read_stream(packet)]
             elif not is_sip(packet.payload):
                 self.counts["not_sip"] += 1
             elif self._is_copy(packet):
@@ -51,16 +53,20 @@ class Sieve:
         self.counts["messages"] += len(found)
         return found
 
-    def _stream(self, packet: Packet) -> SipStream:
+    def _read_stream(self, packet: Packet) -> list[bytes]:
         key = (packet.source, packet.destination)
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = SipStream(self.counts)
-            if len(self._streams) > MAX_STREAMS:
-                self._streams.popitem(last=False)
         else:
             self._streams.move_to_end(key)
-        return stream
+        before = stream.waiting
+        messages = stream.take(packet.payload, packet.gap)
+        self._waiting += stream.waiting - before
+        while len(self._streams) > MAX_STREAMS or self._waiting > MAX_WAITING:
+            self._waiting -= self._streams.popitem(last=False)[1].waiting
+            self.counts["streams_evicted"] += 1
+        return messages
 
     def _is_copy(self, packet: Packet) -> bool:
         """The same datagram between the same two a moment ago: IP's own id and hop count differ when a router stands between both views."""

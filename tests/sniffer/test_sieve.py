@@ -167,6 +167,18 @@ def test_a_lost_segment_costs_its_message_only() -> None:
     assert counts["tcp_gaps"] == 1
 
 
+def test_what_waits_in_all_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.sniffer.sieve.MAX_WAITING", 20_000)
+    begun = b"INVITE sip:a SIP/2.0\r\nContent-Length: 100000\r\n\r\n" + bytes(900)
+    sieve = Sieve((5060,))
+    for number in range(100):
+        frame = Ether(**LINK) / IP(src=PHONE[0], dst=PBX[0]) / TCP(sport=1024 + number, dport=5060, seq=1, flags="PA") / Raw(begun)
+        assert sieve.take(0.0, 1, bytes(frame)) == []
+    assert sieve.counts["streams_evicted"] == 100 - 20_000 // len(begun)
+    frame = Ether(**LINK) / IP(src=PHONE[0], dst=PBX[0]) / TCP(sport=9000, dport=5060, seq=1, flags="PA") / Raw(MESSAGES[0])
+    assert [message.payload for message in sieve.take(0.0, 1, bytes(frame))] == [MESSAGES[0]]
+
+
 MIRRORED = Ether(**LINK) / udp(MESSAGES[0])
 SWITCH = IP(src="198.51.100.1", dst="198.51.100.2")
 
