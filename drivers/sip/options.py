@@ -34,6 +34,7 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     advertise: our address as peers see it, where that is not the interface's own (NAT, several interfaces).
     authentication: of MESSAGE. off; accept_and_mark: whoever proves nothing is heard all the same, the event says `unauthenticated`;
     required: 401 until proved. authentication_for: another policy per network, the narrowest wins.
+    algorithms: of the passwords, most preferred first; old devices know only MD5, and some take only the first that they are offered.
     credentials_file: TOML, `[devices]` user = password of those who authenticate to us, `[accounts]` user = password of our own at others.
     invite: how calls are refused. merged: the same request under another branch, absorb (200, no second alarm) or refuse (482).
     requests_per_s: of one source; half of it is kept free for MESSAGE.
@@ -53,6 +54,7 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     credentials_file: str = ""
     authentication: Policy = "off"
     authentication_for: dict[str, Policy] = {}
+    algorithms: tuple[Literal["MD5", "SHA-256", "SHA-512-256"], ...] = ("SHA-256", "MD5")
     invite: Literal[405, 486, 488] = 405
     merged: Literal["absorb", "refuse"] = "absorb"
     max_body: Annotated[int, msgspec.Meta(ge=1024, le=MAX_BODY)] = MAX_BODY
@@ -84,6 +86,8 @@ class SipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 ipaddress.ip_network(network, strict=False)
             except ValueError as error:
                 raise ValueError(f"authentication_for: {error}; write a network such as 192.0.2.0/24") from None
+        if not self.algorithms:
+            raise ValueError("algorithms: none given; write SHA-256, MD5 or both")
         if self.advertise:
             try:
                 ipaddress.ip_address(self.advertise)

@@ -56,7 +56,7 @@ class UserAgent:
         user = calls.hotlines[0] if calls.hotlines else "gateway"
         self._user = Uri(options.address).user or user
         self._asking = Asking(self._clients, credentials.accounts, options.address, self._user)
-        digest = DigestServer(options.realm, secret, credentials.devices) if options.wants_devices else None
+        digest = DigestServer(options.realm, secret, credentials.devices, algorithms=options.algorithms) if options.wants_devices else None
         handlers = build_handlers(options.bodies, options.body_options)
         self._texts = TextService(options, handlers, digest, self._answering, self._asking.launch, self._faults, self.counts)
         plan = NumberPlan(hotlines=calls.hotlines, area_code=calls.area_code)
