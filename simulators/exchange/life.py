@@ -115,6 +115,7 @@ class _Life:
         self.tell(What.DIAL_ENDED, leg, status="ANSWER")
         call.agents.append(leg.number)
         self.result("answered", "", "")
+        self.ringing.clear()
         self.originated(True, "4")
         if call.called in (RINGS_IN_RING, "park"):
             await self.take_key()
@@ -451,9 +452,9 @@ class _Life:
         self.gone(self.caller, "normal", "recv_bye" if by_caller else "send_bye")
 
     def end_caller(self, ending: str, *, code: int) -> None:
-        """Let the caller's leg go: refused if it was never answered."""
+        """Let the caller's leg go: refused if it was never answered, else with the cause that the dialled leg had."""
         if self.caller.answered_at:
-            self.gone(self.caller, "normal", "send_bye")
+            self.gone(self.caller, ending, "send_bye")
         else:
             self.gone(self.caller, ending, "send_refuse", code=code)
 
@@ -482,7 +483,7 @@ class _Life:
         """The channel is no more. ending: why, in the model's words; disposition: as FreeSWITCH says who ended it."""
         leg.gone_at = self.exchange.clock()
         leg.ending, leg.disposition, leg.code = ending, disposition, code
-        leg.cause = 16 if ending == "no_answer" and leg.inbound else _cause(ending)
+        leg.cause = 16 if ending == "no_answer" and disposition != "send_cancel" else _cause(ending)
         self.tell(What.GONE, leg, leg.peer)
         if leg.number in self.exchange.desks and not any(
             other is not leg and other.number == leg.number and not other.gone_at for other in self.call.legs

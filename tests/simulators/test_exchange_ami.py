@@ -337,6 +337,17 @@ async def test_dial_for_an_agent(reader: AmiReader, pbx: Exchange) -> None:
     assert not pbx.desks["8001"].busy
 
 
+async def test_dial_for_an_agent_whose_callee_is_busy(reader: AmiReader, pbx: Exchange) -> None:
+    pbx.answerers["17400000005"] = Answerer(does="busy", after_s=0.05)
+    await reader.login(LISTEN)
+    lines = ("Action: Originate", "Channel: PJSIP/8001", "Application: Dial", "Data: PJSIP/17400000005@trunk,30", "ChannelId: gateway-d-3")
+    await reader.ask(*lines, "Async: true")
+    await reader.until("Hangup", 2)
+    assert [event["DialStatus"] for event in reader.events("DialEnd")] == ["ANSWER", "BUSY"]
+    await wait_until(lambda: not pbx.calls, "over")
+    assert not pbx.desks["8001"].busy
+
+
 async def test_hangup_on_request_is_nobodys_doing(reader: AmiReader, pbx: Exchange) -> None:
     await reader.login(LISTEN)
     call = place(pbx, replace(QUICK, talk_s=30))
