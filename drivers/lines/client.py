@@ -171,7 +171,11 @@ class ClientLine:
                 self._prepare()
             async with asyncio.timeout(CONNECT_S):
                 connection: _Connection = await self._endpoint().connect(_Factory(is_tls=self._connect.startswith("tls:"))).asFuture(loop)
-                await connection.secured
+                try:
+                    await connection.secured
+                except BaseException:  # cancelled, too late, or not secured: nobody else would close it
+                    connection.drop()
+                    raise
         except TimeoutError as error:
             raise LineError(f"{self._connect}: no connection within {CONNECT_S:g} s") from error
         except LineError:

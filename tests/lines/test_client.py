@@ -68,7 +68,7 @@ class Asterisk:
         self.connections += 1
         if not self.is_mute:
             writer.write(BANNER)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
             while True:
                 [action] = actions(await reader.readuntil(b"\r\n\r\n"))
                 self.heard.append(action)
@@ -244,6 +244,18 @@ async def test_a_mute_server_is_given_up(server: Asterisk, house: House, monkeyp
     monkeypatch.setattr(ami, "LOGIN_S", 0.05)
     server.reset()
     await wait_until(lambda: "no login" in house.status.reason, "given up")
+
+
+async def test_a_server_that_never_ends_the_handshake_is_left(tmp_path: Path, server: Asterisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "CONNECT_S", 0.1)
+    server.is_mute = True
+    house = House(tmp_path, server, "tls")
+    await wait_until(lambda: "no connection within" in house.status.reason, "given up")
+    assert server.writer is not None
+    transport = server.writer.transport
+    await wait_until(transport.is_closing, "nobody keeps the connection")
+    assert server.heard == []
+    await house.stop()
 
 
 async def test_pings_that_nobody_answers_end_the_connection(tmp_path: Path, server: Asterisk, monkeypatch: pytest.MonkeyPatch) -> None:
