@@ -5,6 +5,7 @@ at a screen is told at once that it is too much; orders to responders wait for t
 """
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from gateway.errors import Refused
 from gateway.event import new_id
 
 MINUTE_S = 60.0
+LINE_FREE_S = 5.0  # when all places are taken nobody knows when one will be free: ask again after this
 # Numbers that a machine never rings: police, fire, ambulance, traffic police (event model, "Who orders"); an operator may.
 EMERGENCY = frozenset(("110", "119", "120", "122"))
 MAX_WAITING = 1_000  # orders to responders that wait for a turn; more than a district has responders
@@ -63,18 +65,33 @@ class Telephone:
         return bool(self.config.line)
 
     @property
+    def is_live(self) -> bool:
+        """Can the exchange be asked at this moment?"""
+        return self._exchange() is not None
+
+    @property
     def running(self) -> int:
         """Calls of ours under way."""
         return self._running
 
-    async def dial(self, extension: str, number: str) -> Told:
-        """For an operator: ring the extension, then connect it to `number` (E.164 or as it stands). Raises Refused 429 dial_limit at once."""
+    def check_limit(self) -> None:
+        """May an operator dial now? Raises Refused 429 dial_limit with `retry_s`, when to try again."""
         wait_s = self._wait_s()
         if wait_s is None or wait_s > 0 or self._waiting:
             self.counts["dial", "limited"] += 1
-            raise Refused("dial_limit", 429, per_minute=self.config.dials_per_minute, at_once=self.config.at_once)
+            retry_s = max(1, math.ceil(wait_s or LINE_FREE_S))
+            raise Refused("dial_limit", 429, per_minute=self.config.dials_per_minute, at_once=self.config.at_once, retry_s=retry_s)
+
+    async def dial(self, extension: str, number: str, wish_id: str = "") -> Told:
+        """For an operator: ring the extension, then connect it to `number` (E.164 or as it stands). Raises Refused 429 dial_limit at once.
+
+        wish_id: under which it can be hung up, "" for any.
+        """
+        self.check_limit()
         self._take()
-        wish = Dial(id=new_id(), agent=extension, number=as_dialled(number, self.config.prefix), shown=self._shown, ring_s=self.config.ring_s)
+        wish = Dial(
+            id=wish_id or new_id(), agent=extension, number=as_dialled(number, self.config.prefix), shown=self._shown, ring_s=self.config.ring_s
+        )
         return await self._carry_out("dial", wish)
 
     async def ring(self, number: str, say: str, keys: tuple[str, ...]) -> Told:

@@ -27,6 +27,7 @@ from gateway.clock import monotonic
 from gateway.config import HotlineConfig
 from gateway.console import views
 from gateway.console.commands import facts_of, reveal_reason
+from gateway.console.dialling import Dialling, contact_view, contacts_of, wanted
 from gateway.console.idempotency import Answer, Answers
 from gateway.console.live import HEARTBEAT_S, TICK_S, Feed
 from gateway.console.openapi import document
@@ -81,6 +82,9 @@ def make_app(
         Route("/api/v1/hand-overs", console.hand_overs, methods=["POST"]),
         Route("/api/v1/incidents/{id}", console.incident),
         Route("/api/v1/incidents/{id}/reveal", console.reveal, methods=["POST"]),
+        Route("/api/v1/incidents/{id}/dial", console.dial, methods=["POST"]),
+        Route("/api/v1/calls/{key}/hang_up", console.hang_up, methods=["POST"]),
+        Route("/api/v1/calls/{key}/transfer", console.transfer, methods=["POST"]),
         Route("/api/v1/incidents/{id}/{action}", console.command, methods=["POST"]),
         Route("/api/v1/replies", console.replies, methods=["POST"]),
         Mount("/static", StaticFiles(directory=static_dir, check_dir=False), name="static"),
@@ -100,6 +104,7 @@ class Console:
         self.house = house
         self.sessions = Sessions(clock)
         self.feed = Feed(house, self.sessions.operators)
+        self.dialling = Dialling(house)
         self._static = static_dir
         self._registry = registry
         self._count_consoles = count_consoles
@@ -249,7 +254,11 @@ class Console:
         decision = house.candidates(incident) if incident.state is not State.CLOSED else None
         reader = session.name if session is not None and await self._is_on_record(session, incident) else None
         hotlines = house.config.calls.hotlines
-        return _json(views.incident_detail(house.register, incident, rows, decision, reader, house.now(), hotlines))
+        detail = views.incident_detail(house.register, incident, rows, decision, reader, house.now(), hotlines)
+        may_dial = house.telephone.is_there and views.is_entitled(incident, reader)
+        detail["dial"] = [contact_view(one) for one in contacts_of(house.register, incident)] if may_dial else []
+        detail["dialling"] = self.dialling.under_way(incident.id)
+        return _json(detail)
 
     async def _is_on_record(self, session: Session, incident: Incident) -> bool:
         """An owner who opens a person's record is journalled first, once a session. If that cannot be written he sees the masked form."""
@@ -279,6 +288,59 @@ class Console:
         await house.note(Kind.REVEAL, session.name, incident=incident.id, person=incident.person, field="phones", reason=reason)
         return _json(views.full_numbers(house.register, incident))  # of the person that the journal names, whatever happened meanwhile
 
+    async def dial(self, request: Request) -> Response:
+        """Ring somebody about an incident, by reference: 202 once the wish is on disk; what comes of it is a change of the incident."""
+        session, name = self._on_duty(request)
+        fields = wanted(await _body(request), ("contact",), ("extension",))
+        house = self.house
+        await house.recall(request.path_params["id"])
+        incident = house.incidents.get(request.path_params["id"])
+        if incident is None:
+            raise Refused("unknown_incident", 404)
+        if not views.is_entitled(incident, name):
+            raise Refused("not_owner", 403)
+        extension = fields.get("extension") or session.extension
+        if extension is None:
+            raise Refused("missing_extension", 400)
+        if not EXTENSION.fullmatch(extension):
+            raise Refused("bad_extension", 400)
+        return await self._once(request, name, lambda: self.dialling.dial(name, extension, incident, fields["contact"]), 202)
+
+    async def hang_up(self, request: Request) -> Response:
+        """End a call of one's own, or what one has dialled."""
+        session, name = self._on_duty(request)
+        wanted(await _body(request), ())
+        key = request.path_params["key"]
+        return await self._once(request, name, lambda: self.dialling.hang_up(name, session.extension, key))
+
+    async def transfer(self, request: Request) -> Response:
+        """Send the caller on to another agent's extension."""
+        session, name = self._on_duty(request)
+        to = wanted(await _body(request), ("to",))["to"]
+        key = request.path_params["key"]
+        return await self._once(request, name, lambda: self.dialling.transfer(name, session.extension, key, to))
+
+    def _on_duty(self, request: Request) -> tuple[Session, str]:
+        session = self._own_page(request)
+        if session.name is None:
+            raise Refused("not_on_duty", 403)
+        return session, session.name
+
+    async def _once(self, request: Request, name: str, do: Callable[[], Awaitable[Json]], status: int = 200) -> Response:
+        """Do it, or give the first answer again to who asks with the same Idempotency-Key."""
+        key = _idempotency_key(request)
+
+        async def work() -> Answer:
+            try:
+                return Answer(status, msgspec.json.encode(await do()))
+            except Refused as refused:
+                return Answer(refused.status, msgspec.json.encode({"reason": refused.reason, **refused.facts}))
+            except StoreDown:
+                return Answer(503, msgspec.json.encode({"reason": "store_down"}))
+
+        answer = await (work() if key is None else self._answers.once(f"{name}|{request.url.path}|{key}", work))
+        return _raw(answer.body, answer.status)
+
     async def command(self, request: Request) -> Response:
         """Do something about an incident; answers when it is on disk."""
         session = self._own_page(request)
@@ -293,9 +355,7 @@ class Console:
         except (ValueError, KeyError):
             raise Refused("unknown_action", 404) from None
         expected = expected[0], expected[1] or request.headers.get("if-match", "").strip('W/"') or None
-        key = request.headers.get("idempotency-key")
-        if key is not None and not (0 < len(key) <= KEY_LIMIT and key.isascii()):
-            raise Refused("bad_idempotency_key", 400, limit=KEY_LIMIT)
+        key = _idempotency_key(request)
         incident = request.path_params["id"]
         if key is not None:  # one operator's, for one command: nobody else's can be swallowed by it, in memory or in the journal
             key = f"{name}|{incident}|{action}|{key}"
@@ -404,6 +464,7 @@ class Console:
         return {
             "name": session.name,
             "extension": session.extension,
+            "telephone": self.house.telephone.is_there,
             "hotlines": [{"number": one.number, "name": one.name, "supplementary": one.supplementary} for one in hotlines],
             "verified": False,
             "csrf": session.csrf,
@@ -517,6 +578,13 @@ async def _body(request: Request) -> dict[str, object]:
         return msgspec.json.decode(await _read(request) or b"{}", type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Refused("bad_json", 400) from None
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= KEY_LIMIT and key.isascii()):
+        raise Refused("bad_idempotency_key", 400, limit=KEY_LIMIT)
+    return key
 
 
 def _raw(body: bytes, status: int = 200) -> Response:

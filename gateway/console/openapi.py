@@ -13,11 +13,13 @@ _OWN_PAGE: list[Json] = [{"session": [], "csrf": []}]
 def _answers(*statuses: int) -> Json:
     words = {
         200: "done",
+        202: "journalled and under way",
         400: "bad request",
         401: "not signed",
         403: "csrf, origin, not_on_duty or not_owner",
         404: "unknown",
         409: "refused",
+        429: "dial_limit: too many of ours; retry_s says when to try again",
         503: "not now",
     }
     return {str(status): {"description": words[status]} for status in statuses}
@@ -88,6 +90,18 @@ def document() -> Json:
         403,
         404,
         503,
+    )
+    paths["/api/v1/incidents/{id}/dial"] = _post(
+        "ring somebody about it, by reference; answered when it is journalled, the outcome is a change of the incident",
+        {"contact": {"type": "string", "description": "person, person:1, caller, device, contact:0, responder:<id>"}, "extension": text},
+        ["contact"],
+        *(202, 400, 403, 404, 409, 429, 503),
+    )
+    paths["/api/v1/calls/{key}/hang_up"] = _post(
+        "end a call of one's own, or what one has dialled (key: its id)", {}, [], 200, 400, 403, 404, 409, 503
+    )
+    paths["/api/v1/calls/{key}/transfer"] = _post(
+        "send the caller on to an extension of calls.agents", {"to": text}, ["to"], *(200, 400, 403, 404, 409, 503)
     )
     for action, fields in FIELDS.items():
         properties: Json = {name: {"enum": WORDS[name]} if name in WORDS else {"type": _TYPES[kind]} for name, (kind, _) in fields.items()}

@@ -13,6 +13,7 @@ from gateway.core.routing import Decision
 from gateway.core.state import Call
 from gateway.event import Event, Kind
 from gateway.pipeline import Changes
+from gateway.telephone import Telephone
 
 
 class LineStatus(Protocol):
@@ -73,6 +74,9 @@ class House(Protocol):
 
     @property
     def config(self) -> Config: ...
+
+    @property
+    def telephone(self) -> Telephone: ...
 
     def now(self) -> datetime:
         """Aware UTC."""

@@ -36,7 +36,7 @@ PRIVATE_KEYS = frozenset(("health_note", "address", "contacts", "born", "raw", "
 NAME_KEYS = frozenset(("name", "person_name", "contact"))
 # Keys whose values look like numbers and are none of a telephone.
 PLAIN_KEYS = frozenset(
-    "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into".split()
+    "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into dial ref call".split()
 )
 RESTRICTED = "restricted"  # stands in place of a number that its caller forbids to show
 # What may be shown of a call whose caller does; every other fact of it may hold the number.

@@ -27,6 +27,7 @@ from gateway.core.state import Call, Draft, WorkingSet
 from gateway.errors import StoreDown
 from gateway.event import Event, Kind, Phase, Position
 from gateway.pipeline import Changes
+from gateway.telephone import Telephone
 
 STATIC = Path(gateway.console.__file__).parent / "static"
 
@@ -135,6 +136,7 @@ class FakeHouse:
         self.journal: list[tuple[str | None, Row]] = []
         self.notes: list[tuple[Kind, str, dict[str, object]]] = []
         self.commands: list[Command] = []
+        self.telephone = Telephone(self.config.telephone, "12349", lambda: None)
         self._writer = asyncio.Lock()  # one writer, as in the pipeline
         self._watchers: list[Callable[[Changes], None]] = []
 

@@ -92,7 +92,11 @@ const FORMS = {
 };
 
 const otherHotlines = (row) => (session.value?.hotlines ?? []).map((one) => one.number).filter((number) => number !== row.hotline);
-const hotlineText = (number) => `${number} ${session.value?.hotlines?.find((one) => one.number === number)?.name ?? ""}`.trim();
+function hotlineText(number) {
+  const one = session.value?.hotlines?.find((other) => other.number === number);
+  return [number, one?.name, one?.supplementary ? t("hand_over.supplementary") : ""].filter(Boolean).join(" ");
+}
+
 const missingSteps = (data) => (data?.plan ?? []).filter((step) => step.required && !step.done);
 
 export function Form({ row, data, name }) {
