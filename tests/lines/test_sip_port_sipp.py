@@ -59,9 +59,9 @@ async def test_five_transmissions_are_one_alarm_and_five_identical_answers(tmp_p
     async with running(a_line(), store := Store()) as line:
         messages = await sipp(tmp_path, line.port or 0, steps, "-default_behaviors", "none")
         assert len(store.kept) == 1
-        repeated = line.counts["retransmissions"]
+        assert line.counts["retransmissions"] >= 4
     answers = [part.partition("\n-----")[0] for part in messages.split("SIP/2.0 200 OK")[1:]]
-    assert len(answers) == repeated + 1 >= 5  # SIPp adds some of its own, as it did not expect more than one answer
+    assert len(answers) >= 5  # SIPp adds some of its own, as it did not expect more than one answer
     assert len({answer.strip() for answer in answers}) == 1
 
 
