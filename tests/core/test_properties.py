@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.config import CallsConfig, PolicyConfig
+from gateway.config import CallsConfig, HotlineConfig, PolicyConfig
 from gateway.core.command import Command, on_command
 from gateway.core.decide import on_event
 from gateway.core.escalation import on_deadline
+from gateway.core.hand_over import Taken, told
 from gateway.core.incident import COMING, OPEN_LEG, Action, Outcome, State
 from gateway.core.orders import delivered
 from gateway.core.state import Draft, Record, WorkingSet
@@ -31,8 +32,8 @@ FACTS = {
     Action.STEP: {"step": "call_person"},
     Action.IDENTIFY: {"person": "wang"},
     Action.COMPLAIN: {"note": "nobody came"},
-    Action.HAND_OVER: {"to": "12345"},
 }
+NEIGHBOUR = HotlineConfig(number="6212345", hand_over="https://neighbour.example/api/v1/hand-overs", secret_file="neighbour.secret")
 DISTRICT_WITHOUT_DESK = PolicyConfig(
     critical=msgspec.structs.replace(POLICY.critical, accept_acknowledges=True), major=msgspec.structs.replace(POLICY.major, accept_acknowledges=True)
 )
@@ -45,7 +46,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        room = Room(self.policy)
+        room = Room(self.policy, (NEIGHBOUR,))
         self.register = room.working.register
         self.working = room.working
         self.now = room.now
@@ -131,6 +132,8 @@ class Life(RuleBasedStateMachine):
             facts = {"responder": data.draw(st.sampled_from([None, *(responder.id for responder in RESPONDERS)]))}
         elif action is Action.WITHDRAW and incident.legs:
             facts = {"delivery": data.draw(st.sampled_from(incident.legs)).delivery}
+        elif action is Action.HAND_OVER:
+            facts = {"to": data.draw(st.sampled_from(["12345", NEIGHBOUR.number]))}
         elif action is Action.MERGE:
             facts = {"into": data.draw(st.sampled_from(list(self.working.incidents)))}
         elif action is Action.RESOLVE:
@@ -141,6 +144,15 @@ class Life(RuleBasedStateMachine):
         except Refused:
             written = (*draft.records, *draft.incidents.written, *draft.by_key.written, *draft.known)
             assert written == (), "what is refused changes nothing"
+        self.decided(draft)
+
+    @precondition(lambda self: any(one.handed is not None for one in self.working.incidents.values()))
+    @rule(data=st.data(), has_it=st.booleans())
+    def a_neighbour_answers(self, data: st.DataObject, has_it: bool) -> None:
+        handed = [(one.id, one.handed.delivery) for one in self.working.incidents.values() if one.handed is not None]
+        name, delivery = data.draw(st.sampled_from(handed))
+        draft = Draft(self.working)
+        told(draft, name, delivery, Taken(incident="WO-1") if has_it else None, "http_409", self.now)
         self.decided(draft)
 
     @precondition(lambda self: self.working.incidents)
@@ -178,7 +190,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def the_house_starts_again(self) -> None:
         before = self.working
-        self.working = WorkingSet(self.register, self.policy, CallsConfig())
+        self.working = WorkingSet(self.register, self.policy, CallsConfig(), (NEIGHBOUR,))
         self.working.restore(before.open_incidents, before.calls.values(), before.known, before.seen.items())
         self.working.next_number, self.working.opened, self.working.closed = before.next_number, before.opened, before.closed
         ahead, behind = Draft(self.working), Draft(before)
