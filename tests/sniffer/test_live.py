@@ -94,15 +94,15 @@ async def test_fragments_tags_and_ipv6_extensions(sniffers: list[Sniffer], tmp_p
         *(link / Dot1Q(vlan=7) / part for part in fragment(four / ports / sent[4], 1400)),
         *(link / part for part in fragment6(six / IPv6ExtHdrFragment(id=5) / ports / sent[5], 1280)),
         link / six / IPv6ExtHdrHopByHop() / ports / sent[6],
-        link / four / media,
-        link / Dot1Q(vlan=7) / four / media,
+        *([link / four / media, link / Dot1Q(vlan=7) / four / media] * 200),
     )
     await wait_until(lambda: len(ear.listen()) >= len(sent), "all arrived", 10)
     said = await sniffer.stop()
     assert sorted(packet.payload for packet in ear.listen()) == sorted(sent)
-    # media never left the kernel: each frame passed is one of ours, out and in
-    frames = 3 + 3 + 3 + len(fragment6(six / IPv6ExtHdrFragment(id=5) / ports / sent[5], 1280)) + 1
-    assert f"frames {frames}," in said
+    # media never left the kernel: what was passed is ours, and a fragment or two of somebody else on this machine
+    frames = re.search(r"frames (\d+),", said)
+    assert frames is not None
+    assert int(frames[1]) < 100
 
 
 async def test_a_lost_segment_does_not_stall_a_quiet_line(sniffers: list[Sniffer], tmp_path: Path, ear: Ear) -> None:
@@ -181,7 +181,7 @@ async def test_an_interface_that_is_not_there(sniffers: list[Sniffer], tmp_path:
     assert "mirror9: there is no such interface" in sniffers[-1].said
 
 
-def test_without_libpcap_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_libpcap_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     def attach(*_: object) -> None:
         raise ImportError("libpcap is not available. Cannot compile filter !")  # scapy's own words
 
@@ -194,7 +194,13 @@ def test_without_libpcap_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch
             sock.sendto(message(1), ("127.0.0.1", port))
             sock.sendto(bytes(160), ("127.0.0.1", port + 1))
         sieve = Sieve((port,))
-        found = [packet.payload for frame in live.read() for packet in sieve.take(*frame)]
+        found: list[bytes] = []
+
+        def heard() -> bool:  # among everything else on this loopback
+            found.extend(packet.payload for frame in live.read() for packet in sieve.take(*frame))
+            return bool(found)
+
+        await wait_until(heard, "the message is found", 10)
         assert found == [message(1)]
         assert sieve.counts["frames"] >= 2
     finally:
