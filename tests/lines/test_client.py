@@ -203,12 +203,13 @@ async def test_a_wrong_password_is_told_and_not_tried_again_and_again(server: As
 
 async def test_events_are_held_while_the_store_is_down(server: Asterisk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold, "RETRY_S", (0.01, 0.02))
+    monkeypatch.setattr(client, "SETTLE_S", 0.05)
     await house.live()
     house.down = True
     server.say(NEW)
     await wait_until(lambda: house.line.held == 1, "held")
     server.reset()
-    await wait_until(lambda: server.connections == 2, "connected again", 20)
+    await wait_until(lambda: server.connections == 2, "connected again")
     assert house.kept == []
     house.down = False
     await wait_until(lambda: house.kinds().count("call_offered") == 1 and "call_ended" in house.kinds(), "both")
