@@ -168,10 +168,10 @@ def _is_over(events: list[Event]) -> bool:
 
 def _faults(way: str, line: Heard, truth: dict[str, Any]) -> list[str]:
     """Where a line's story of a call differs from what happened, as far as its wire tells: Asterisk's manager does not say that a number
-    is withheld, and two SIP legs with different callers have nothing in common."""
+    is withheld, and two SIP legs without a number, or with different ones, have nothing in common but their time."""
     events = line.of(truth)
     kinds = [event.kind for event in events]
-    if way == "hep" and truth["scenario"] == "late_number":
+    if way == "hep" and truth["scenario"] in ("anonymous", "late_number"):
         return []
     outcome = next((OUTCOMES[kind] for kind in reversed(kinds) if kind in OUTCOMES), None)
     last = events[-1].detail
