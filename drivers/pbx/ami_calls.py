@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from drivers.contract import Signal
+from drivers.pbx.ami_channel import Channel, device_of, duration_s, number
 from drivers.pbx.ami_message import Message
 from drivers.pbx.ledger import Ledger, LedgerCall
 from drivers.sip.call import State
@@ -14,14 +15,8 @@ from drivers.sip.call import State
 MAX_CHANNELS = 50_000  # far above what one Asterisk carries; 20,000 calls of two legs
 MAX_MEMBERS = 64  # of a queue whose names are noted for a call
 MAX_TRIED = 16  # agents named who did not pick up
-OURS = "gateway-"  # Uniqueids of the channels that we originate begin so
 LATE_S = 3.0  # a channel's Newchannel may arrive after a list that names it
 
-# Channels that are machinery, not telephones.
-_NO_PEOPLE = frozenset(
-    "Local Announcer Recorder CBAnn CBRec ConfBridgeRecorder Snoop Surrogate Message UnicastRTP MulticastRTP AudioSocket WebSocket Bridge "
-    "AsyncGoto Parked Agent Feature Bucket Console".split()
-)
 _RING, _RINGING, _UP = "4", "5", "6"
 _HIDDEN = frozenset({"anonymous", "restricted", "private"})
 _REASONS = {  # of DialStatus; the first that applies to any of a call's attempts is the call's
@@ -32,39 +27,6 @@ _REASONS = {  # of DialStatus; the first that applies to any of a call's attempt
     "CHANUNAVAIL": "failure",
 }
 _CAUSES = {"17": "busy", "18": "no_answer", "19": "no_answer", "21": "declined"}  # Q.850, where nobody was dialled
-
-
-class Channel:
-    """One channel. `linked`: its Linkedid now; `asked`: its far end asked to hang up; `half`: the
-    Uniqueid of a Local channel's other end."""
-
-    __slots__ = ("application", "asked", "born", "bridge", "half", "is_caller", "is_dialled", "linked", "name", "number", "uid")
-
-    def __init__(self, uid: str, linked: str, name: str, number: str, born: float) -> None:
-        self.uid = uid
-        self.linked = linked
-        self.name = name
-        self.number = number
-        self.born = born
-        self.bridge = ""
-        self.half = ""
-        self.application = ""
-        self.asked = False
-        self.is_caller = False  # of a call at the hotline
-        self.is_dialled = False
-
-    @property
-    def is_person(self) -> bool:
-        return self.name.partition("/")[0] not in _NO_PEOPLE
-
-    @property
-    def is_ours(self) -> bool:
-        return self.uid.startswith(OURS) or self.linked.startswith(OURS)
-
-    @property
-    def device(self) -> str:
-        """`8001` of `PJSIP/8001-00000002`, `Local/8001@agents-00000001;1`."""
-        return device_of(self.name.rpartition("-")[0] or self.name)
 
 
 class _Memory:
@@ -558,28 +520,3 @@ def _memory(call: LedgerCall) -> _Memory:
     if not isinstance(call.memory, _Memory):
         call.memory = _Memory()
     return call.memory
-
-
-def device_of(interface: str) -> str:
-    """`8001` of `PJSIP/8001`, `Local/8001@agents/n`, `SIP/8001@10.0.0.1`."""
-    return interface.partition("/")[2].partition("/")[0].partition("@")[0]
-
-
-def number(text: str) -> float | None:
-    """Seconds, milliseconds, a position: digits with perhaps a fraction; None when it is no number."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e9 else None
-
-
-def duration_s(text: str) -> float:
-    """`00:01:05` as seconds; 0 when it is none."""
-    seconds = 0.0
-    for part in text.split(":"):
-        value = number(part)
-        if value is None:
-            return 0.0
-        seconds = 60 * seconds + value
-    return min(seconds, 1e6)

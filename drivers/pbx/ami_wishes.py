@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from drivers.pbx.ami_calls import OURS
+from drivers.pbx.ami_channel import OURS
 from drivers.pbx.ami_message import Message, write_action
 from drivers.telephone import Dial, HangUp, Ring, Told, Transfer, Wish
 
