@@ -4,7 +4,7 @@ Source: freeswitch-esl. Written from FreeSWITCH's own sources; no live server ha
 """
 
 import re
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
@@ -113,6 +113,7 @@ class EslCodec:
         self._core = ""
         self._sequence = 0
         self._wishes: dict[str, _Wish] = {}  # by the id under which FreeSWITCH knows it
+        self._talking: OrderedDict[str, None] = OrderedDict()  # legs of ours that were connected and are not over
         self._answers: list[tuple[int, Told]] = []
 
     @property
@@ -216,7 +217,8 @@ class EslCodec:
 
     def _ask_about_call(self, wish: HangUp | Transfer, token: int, now: float) -> None:
         call = self._ledger.find(wish.call)
-        leg = self._calls.leg_of(call) if call is not None else wish.call if wish.call in self._wishes else ""
+        is_ours = wish.call in self._wishes or wish.call in self._talking
+        leg = self._calls.leg_of(call) if call is not None else wish.call if is_ours else ""
         if not leg or not _SAFE.fullmatch(leg):
             self._answers.append((token, Told(outcome="unknown_call")))
             return
@@ -258,6 +260,8 @@ class EslCodec:
     def _wish_event(self, event: Fields, now: float) -> None:
         """What happens on the legs that we dialled."""
         name, kind = event.get("Unique-ID", ""), event.get("Event-Name", "")
+        if kind == "CHANNEL_HANGUP_COMPLETE":
+            self._talking.pop(name, None)
         wish = self._wishes.get(name)
         if wish is None:
             return
@@ -270,6 +274,9 @@ class EslCodec:
                 wish.until = now + KEY_S
         elif kind == "CHANNEL_BRIDGE" and isinstance(wish.wish, Dial):
             self._tell(name, Told(outcome="done"))
+            self._talking[name] = None
+            if len(self._talking) > MAX_WISHES:
+                self._talking.popitem(last=False)
         elif kind == "CHANNEL_HANGUP_COMPLETE":
             cause = event.get("variable_last_bridge_hangup_cause") or event.get("Hangup-Cause", "")
             outcome = "no_key" if isinstance(wish.wish, Ring) and wish.answered else _FAILED.get(cause, "failed")

@@ -403,6 +403,10 @@ def test_click_to_dial_rings_the_agent_first_then_the_number() -> None:
     server.event("CHANNEL_BRIDGE", "d1", Bridge_A_Unique_ID="d1", Bridge_B_Unique_ID="far")
     assert server.codec.answers() == [(7, Told(outcome="done"))]
     assert server.found == []  # what we dial is no call at the hotline
+    assert ask(server, HangUp(call="d1")) == ["bgapi uuid_kill d1\nJob-UUID: hangup-7"]  # and can be ended while they talk
+    server.event("CHANNEL_HANGUP_COMPLETE", "d1", Hangup_Cause="NORMAL_CLEARING")
+    ask(server, HangUp(call="d1"))
+    assert server.codec.answers() == [(7, Told(outcome="unknown_call"))]
 
 
 @pytest.mark.parametrize(
