@@ -1,1 +1,4 @@
-"""How bytes arrive: stream (TCP, TLS), serial_port, datagram, broker; conversation and silence serve the first two."""
+"""How bytes arrive: stream (TCP, TLS), serial_port, datagram, broker, sip_port (UDP, TCP and TLS together).
+
+conversation and silence serve the first two.
+"""

@@ -87,6 +87,11 @@ class SipLine:
         """What was notified and is not yet stored."""
         return len(self._hold)
 
+    @property
+    def connections(self) -> int:
+        """TCP and TLS connections that stand."""
+        return self._sockets.connections if self._sockets is not None else 0
+
     async def run(self, emit: Emit, report: Report) -> None:
         """Listen until cancelled; who is not answered by then gets 503. Raises LineError when a port is not to be had."""
         self._begin(report)

@@ -76,6 +76,11 @@ class Sockets:
         """(transport, interface, port) of everything that listens, in the order of the configuration."""
         return list(self._ports)
 
+    @property
+    def connections(self) -> int:
+        """Streams that stand, of either making."""
+        return len(self._streams)
+
     def listen(self, endpoint: Endpoint) -> None:
         """Raises LineError when the port or the certificate is not to be had."""
         reactor = _reactor()

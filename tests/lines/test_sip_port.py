@@ -13,6 +13,7 @@ from servers import program
 from waiting import free_port, wait_until
 
 from drivers.lines import sip_sockets
+from drivers.lines.measures import measures
 from drivers.lines.sip_sockets import Endpoint, parse_endpoint
 from drivers.registry import build_line, check_line
 from drivers.sip import stream_frames, text_service
@@ -600,3 +601,34 @@ def test_all_options_together_can_be_built(tmp_path: Path) -> None:
     }
     line = build_line(LineConfig(name="sip", codec="sip", listen="udp:5060:interface=127.0.0.1", options=options), CallsConfig())
     assert (line.name, line.codec_name) == ("sip", "sip")
+
+
+async def test_the_answer_finds_a_device_that_has_hung_up_meanwhile() -> None:
+    """RFC 3261, 18.2.2: at the address it came from, on the port of its Via."""
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer)
+        await answers.put(await connection.receive())
+        await connection.close()
+
+    device = await asyncio.start_server(accept, "127.0.0.1", 0)
+    store = Store(gate=asyncio.Event())
+    async with running(a_line(also=[LOCAL_TCP]), store) as line:
+        connection = await Connection.open(line.ports[1][2])
+        await connection.send(tcp(sent_by=f"127.0.0.1:{device.sockets[0].getsockname()[1]}"))
+        await wait_until(lambda: store.emits, "the alarm is with the store")
+        await connection.close()
+        await wait_until(lambda: not line.connections, "the line knows that it is gone")
+        assert store.gate is not None
+        store.gate.set()
+        assert read(await asyncio.wait_for(answers.get(), 5)).code == 200
+    device.close()
+
+
+async def test_what_the_line_counts_is_on_metrics() -> None:
+    async with talking() as (device, _store, line):
+        await device.ask(request())
+        await device.ask(request())
+        told = {measure.labels.get("what", measure.name): measure.value for measure in measures(line)}
+        assert told == {"messages": 2, "code_200": 1, "retransmissions": 1, "dropped": 0, "held": 0, "connections": 0}
