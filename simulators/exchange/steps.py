@@ -10,7 +10,7 @@ from simulators.exchange.happening import What
 if TYPE_CHECKING:  # the exchange starts its calls' lives, which need the exchange
     from simulators.exchange.model import Exchange
 
-# DialStatus, ending, SIP code. That a declined call is NOANSWER (with cause 21) was read in Asterisk's sources, not watched.
+# DialStatus, ending, SIP code. That a declined call is NOANSWER (with cause 21) is what we believe; nobody has watched it.
 ENDINGS = {Said.BUSY: ("BUSY", "busy", 486), Said.DECLINED: ("NOANSWER", "declined", 603), Said.FAILED: ("CONGESTION", "failed", 503)}
 
 
