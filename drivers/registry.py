@@ -201,7 +201,7 @@ def _sip() -> Driver:
         credentials = read_credentials(Path(options.credentials_file).read_text("utf-8")) if options.credentials_file else None
         return SipLine(config, options, calls, credentials, lambda: restore)
 
-    return Driver(Transport.DATAGRAM, SipOptions, SipReader, line=line, check=check_options)
+    return Driver(Transport.DATAGRAM, SipOptions, SipReader, line=line, check=check_options, endpoints=("udp", "tcp", "ssl"))
 
 
 DRIVERS: dict[str, Callable[[], Driver]] = {

@@ -632,3 +632,16 @@ async def test_what_the_line_counts_is_on_metrics() -> None:
         await device.ask(request())
         told = {measure.labels.get("what", measure.name): measure.value for measure in measures(line)}
         assert told == {"messages": 2, "code_200": 1, "retransmissions": 1, "dropped": 0, "held": 0, "connections": 0}
+
+
+async def test_a_site_may_do_without_udp(tmp_path: Path) -> None:
+    key, cert = certificate(tmp_path)
+    async with running(a_line("ssl:0:interface=127.0.0.1", key_file=key, certificate_file=cert), store := Store()) as line:
+        assert [transport for transport, _, _ in line.ports] == ["tls"]
+        connection = await Connection.open(line.port or 0, tls=trusting(cert))
+        assert (await connection.ask(request(transport="TLS"))).code == 200
+        await connection.close()
+        assert await line.send_text("sip:x@127.0.0.1", b"x", "text/plain") == "no_route"
+        assert len(store.events) == 1
+    [problem] = check_line(LineConfig(name="sip", codec="sip", listen="serial:/dev/x"))
+    assert "udp: or tcp: or ssl:" in problem
