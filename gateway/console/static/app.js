@@ -12,6 +12,7 @@ import { calls, counts, me, receive, rows, session, state } from "./store.js";
 import { html } from "./ui.js";
 import { closeForm, cursor, focusIncident, focusQueue, form, helpShown, open, openForm, opened, restore, startWork } from "./work.js";
 import { Bar, Ringing, districtName } from "./views/bar.js";
+import { dialKey } from "./views/dial.js";
 import { Duty } from "./views/duty.js";
 import { Help } from "./views/help.js";
 import { Incident, actionsOf, nextStep } from "./views/incident.js";
@@ -75,6 +76,8 @@ function act(action, target) {
     }
     case "open":
       return openCursor();
+    case "hang_up":
+      return dialKey(0);
     case "hush":
       hushNow();
       return notice(() => t("notice.hushed"));
@@ -88,7 +91,7 @@ function act(action, target) {
     case "back":
       return back(target);
     default:
-      return moveCursor(action);
+      return action.startsWith("dial_") ? dialKey(Number(action.slice(5))) : moveCursor(action);
   }
 }
 

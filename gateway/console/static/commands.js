@@ -113,6 +113,25 @@ export async function send(id, action, body = {}) {
   return { ok, ...answer };
 }
 
+/** Ask, once more after a new session when the server has forgotten ours; says in a notice what went wrong. Returns the answer, or null. */
+async function asked(id, path, body) {
+  const key = newKey();
+  let answer = await post(path, body, key);
+  if (answer.status === 403 && answer.body.reason !== "not_owner" && answer.body.reason !== "not_your_call") {
+    await readSession().catch(() => undefined);
+    answer = await post(path, body, key);
+  }
+  if (answer.status === 200 || answer.status === 202) return answer;
+  notice(() => `${id} ${refusal(answer)}`, "warning");
+  return null;
+}
+
+/** Ring somebody about an incident, by reference; what comes of it is told by the incident itself. */
+export const dial = (id, contact) => asked(id, `/api/v1/incidents/${id}/dial`, { contact });
+
+/** End what one has dialled. */
+export const hangUp = (id, key) => asked(id, `/api/v1/calls/${encodeURIComponent(key)}/hang_up`, {});
+
 function refusal({ body }) {
   const facts = { ...body, at: body.at ? clockTime(body.at) : "", by: body.by ?? "" };
   return reasonText(facts);

@@ -26,6 +26,8 @@ export const KEYS = [
   { code: "KeyV", does: "call_back", where: "work", shown: "V" },
   { code: "KeyP", does: "complain", where: "work", shown: "P" },
   { code: "Space", does: "step", where: "work", shown: "Space" },
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({ code: `Digit${n}`, does: `dial_${n}`, where: "work", shown: n === 1 ? "1 – 9" : "" })),
+  { code: "Digit0", does: "hang_up", where: "work", shown: "0" },
   { code: "KeyH", does: "hush", where: "work", shown: "H" },
   { code: "Slash", does: "search", where: "work", shown: "/" },
   { code: "Slash", shift: true, does: "help", where: "work", shown: "?" },

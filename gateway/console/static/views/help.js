@@ -12,7 +12,7 @@ export function Help() {
     box.current?.focus();
     return () => before?.focus?.();
   }, []);
-  const actions = [...new Set(KEYS.map((key) => key.does))];
+  const actions = [...new Set(KEYS.filter((key) => key.shown).map((key) => key.does))];
   return html`
     <div class="help" role="dialog" aria-modal="true" aria-label=${t("help.title")} tabindex="-1" ref=${box}>
       <div class="help-head"><h2>${t("help.title")}</h2><button onClick=${() => { helpShown.value = false; }}>${t("help.close")} <kbd>Esc</kbd></button></div>

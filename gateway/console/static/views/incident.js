@@ -6,6 +6,7 @@ import { incidentsChanged, me, state } from "../store.js";
 import { Countdown, Mark, Time, callerText, html, risks, travel, who } from "../ui.js";
 import { detail, form, hasDraft, openForm, opened, revealed } from "../work.js";
 import { clockTime } from "../clock.js";
+import { Dials } from "./dial.js";
 import { Form } from "./forms.js";
 import { stateText } from "./queue.js";
 import { Timeline } from "./timeline.js";
@@ -91,7 +92,7 @@ function Person({ row, data }) {
         ${data?.incident?.handed && html`<dt>${label("kind", "hand_over")}</dt><dd>${data.incident.handed.hotline} · ${label("handed", data.incident.handed.state)} ${data.incident.handed.theirs}</dd>`}
         ${person?.health_note && html`<dt>${t("person.health")}</dt><dd class="health">${person.health_note}</dd>`}
         ${data?.incident?.position && html`<dt>${t("person.position")}</dt><dd>${data.incident.position.lat}, ${data.incident.position.lon} <span class="quiet">${label("position", data.incident.position.source)}</span></dd>`}
-        ${contacts?.length > 0 && html`<dt>${t("person.contacts")}</dt><dd class="contacts">${contacts.map((contact, i) => html`<span key=${i}>${i + 1} ${contact.relation} ${contact.name} <span class=${full ? "full" : "quiet"}>${full ? dialled(contact.phone) : contact.phone}</span></span>`)}</dd>`}
+        ${contacts?.length > 0 && html`<dt>${t("person.contacts")}</dt><dd class="contacts">${contacts.map((contact, i) => html`<span key=${i}>${data.dial?.length ? "" : `${i + 1} `}${contact.relation} ${contact.name} <span class=${full ? "full" : "quiet"}>${full ? dialled(contact.phone) : contact.phone}</span></span>`)}</dd>`}
       </dl>
       ${person?.masked && html`<p class="quiet small">${t("person.masked")}</p>`}
     </section>`;
@@ -175,6 +176,7 @@ export function Incident() {
         ${form.value?.incident === id && html`<${Form} key=${`${id} ${form.value.name}`} row=${row} data=${data} name=${form.value.name} />`}
         ${detail.value?.failed && html`<p class="error">${t("incident.not_loaded")}</p>`}
         <${Person} row=${row} data=${data} />
+        <${Dials} row=${row} data=${data} />
         <${SharedNumber} row=${row} data=${data} />
       <${Hints} row=${row} data=${data} />
         <${Plan} row=${row} data=${data} />

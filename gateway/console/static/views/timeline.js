@@ -2,6 +2,7 @@
 import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
 import { Time, html, travel } from "../ui.js";
+import { refText } from "./dial.js";
 
 /** Responder id → name, from everything the detail names. */
 function namesOf(data) {
@@ -13,7 +14,7 @@ function namesOf(data) {
 const ANSWERS = new Set(["accept", "decline", "en_route", "arrived", "done"]);
 
 /** One entry in words: [what, facts]. */
-export function describe(entry, names) {
+export function describe(entry, names, data = null) {
   const { kind, detail = {} } = entry;
   const name = (id) => names.get(id) ?? id ?? "";
   const facts = [];
@@ -84,6 +85,13 @@ export function describe(entry, names) {
       add(detail.theirs);
       add(detail.note ?? detail.reason);
       break;
+    case "dial":
+    case "hang_up":
+    case "transfer":
+      if (detail.ref) add(refText(detail.ref, data));
+      if (detail.to) add(`→ ${detail.to}`);
+      if (detail.outcome) add(label("dial_outcome", kind === "dial" || detail.outcome !== "done" ? detail.outcome : "carried_out"));
+      break;
     case "merge":
       add(detail.into ? `→ ${detail.into}` : `← ${detail.merged ?? ""}`);
       break;
@@ -105,7 +113,7 @@ export function Timeline({ data }) {
   const names = data ? namesOf(data) : new Map();
   return html`<section class="timeline"><h3>${t("timeline.title")} <span class="quiet">${entries.length || ""}</span></h3>
     <ol>${[...entries].reverse().map((entry) => {
-      const [what, facts] = describe(entry, names);
+      const [what, facts] = describe(entry, names, data);
       return html`<li key=${entry.seq} class=${`kind-${entry.kind}`}>
         <${Time} at=${entry.at} /> <span class="what"><b>${what}</b> ${facts.map((fact, i) => html`<span key=${i}>${fact}</span>`)}</span>
         <span class="actor">${entry.actor ?? ""}</span>
