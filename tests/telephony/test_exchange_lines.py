@@ -94,7 +94,7 @@ async def told(tmp_path):
         "ami": ("ami", {"connect": f"tcp:127.0.0.1:{ami.port}"}, {"username": "gateway", "secret_file": str(secret)}),
         "esl-json": ("esl", {"connect": f"tcp:127.0.0.1:{esl.port}"}, {"password_file": str(secret)}),
         "esl-plain": ("esl", {"connect": f"tcp:127.0.0.1:{esl.port}"}, {"password_file": str(secret), "format": "plain"}),
-        "hep": ("hep", {"listen": f"udp:{hep}:interface=127.0.0.1"}, {}),
+        "hep": ("hep", {"listen": f"udp:{hep}:interface=127.0.0.1"}, {"max_new_calls_per_s": 0}),
     }
     heard = {name: Heard({"ami": "ami", "hep": "call_id"}.get(name, "esl")) for name in WAYS}
     try:

@@ -139,7 +139,8 @@ async def hear(tmp_path: Path, seconds: float, per_hour: float, talk_s: float) -
         before, ready_at = [ear.cpu_s() for ear in ears], time.time()
         truths = await exchange.done()
         for ear, used_s in zip(ears, before, strict=True):
-            await ear.sees(lambda ear=ear: _is_idle(ear), f"{ear.codec}: every call is over", START_S)  # type: ignore[misc]
+            half_heard = sum(truth["times"]["offered"] < ready_at for truth in truths) if ear.codec == "hep" else 0
+            await ear.sees(lambda ear=ear, left=half_heard: _is_idle(ear, left), f"{ear.codec}: every call is over", START_S)  # type: ignore[misc]
             spent_s = ear.cpu_s() - used_s
             figures.append(f"{ear.codec} {1000 * spent_s / len(truths):.1f} ms CPU a call ({1e6 * spent_s / _events(ear):.0f} µs an event)")
             assert await ear.unbalanced() == {}
@@ -148,8 +149,9 @@ async def hear(tmp_path: Path, seconds: float, per_hour: float, talk_s: float) -
     return f"{len(truths)} calls in {seconds:.0f} s: " + ", ".join(figures)
 
 
-async def _is_idle(ear: Ear) -> bool:
-    return await ear.metric("gateway_calls_live", line="pbx") == 0 and await ear.metric("gateway_in_flight", line="pbx") == 0
+async def _is_idle(ear: Ear, left: int) -> bool:
+    """Nothing goes on but, on a wire that has no snapshot, calls that had begun before we listened."""
+    return await ear.metric("gateway_calls_live", line="pbx") <= left and await ear.metric("gateway_in_flight", line="pbx") == 0
 
 
 def _events(ear: Ear) -> int:
