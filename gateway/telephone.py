@@ -94,8 +94,8 @@ class Telephone:
         )
         return await self._carry_out("dial", wish)
 
-    async def ring(self, number: str, say: str, keys: tuple[str, ...]) -> Told:
-        """For an order: ring `number`, take a key. Waits for its turn; emergency services are never rung by machine."""
+    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "") -> Told:
+        """For an order: ring `number`, take a key. Waits for its turn; emergency services are never rung by machine. wish_id: as in `dial`."""
         dialled = as_dialled(number, self.config.prefix)
         if dialled.removeprefix(self.config.prefix) in EMERGENCY or number in EMERGENCY:
             return Told(outcome="refused", reason="emergency_service")
@@ -103,7 +103,7 @@ class Telephone:
             self.counts["ring", "limited"] += 1
             return Told(outcome="refused", reason="dial_limit")
         await self._turn()
-        wish = Ring(id=new_id(), number=dialled, shown=self._shown, say=say, keys=keys, ring_s=self.config.ring_s)
+        wish = Ring(id=wish_id or new_id(), number=dialled, shown=self._shown, say=say, keys=keys, ring_s=self.config.ring_s)
         return await self._carry_out("ring", wish)
 
     async def hang_up(self, call: str) -> Told:

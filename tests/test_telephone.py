@@ -204,12 +204,64 @@ async def test_nobody_takes_it_three_times_and_the_order_has_failed() -> None:
     assert heard.answers == []
 
 
-async def test_a_withdrawal_rings_nobody() -> None:
+WITHDRAWN = msgspec.structs.replace(
+    order(), body=msgspec.json.encode({"delivery": "d-1", "incident": "I100001", "withdrawn": True, "reason": "resolved"})
+)
+
+
+async def test_a_withdrawal_rings_nobody_and_says_that_nobody_was_told() -> None:
     exchange = Exchange()
     channel = PhoneChannel(PhoneChannelConfig(), lambda: telephone(exchange), Heard())
-    body = msgspec.json.encode({"delivery": "d-1", "incident": "I100001", "withdrawn": True, "reason": "resolved"})
-    await channel.deliver(msgspec.structs.replace(order(), body=body))
+    with pytest.raises(DeliveryError, match="tell_by_voice") as failed:
+        await channel.deliver(WITHDRAWN)
+    assert not failed.value.retry
     assert exchange.wishes == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_what_rings_or_waits_to_falls_silent_when_it_is_withdrawn(at_once: int) -> None:
+    exchange, heard = Exchange(), Heard()
+    phone = telephone(exchange, at_once=at_once)
+    channel = PhoneChannel(PhoneChannelConfig(), lambda: phone, heard)
+    other = asyncio.create_task(phone.ring(NUMBER, "", ("1",)))
+    delivering = asyncio.create_task(channel.deliver(order()))
+    await settle()
+    withdrawing = asyncio.create_task(channel.deliver(WITHDRAWN))
+    await settle()
+    hang_up = exchange.wishes[-1]
+    assert isinstance(hang_up, HangUp)
+    rung = [wish.id for wish in exchange.wishes if isinstance(wish, Ring)]
+    assert len(rung) == at_once
+    assert at_once == 1 or hang_up.call == rung[1]
+    exchange.ended[-1].set_result(Told(outcome="done"))
+    await withdrawing
+    with pytest.raises(DeliveryError):
+        await delivering
+    assert heard.answers == []
+    exchange.end()
+    await other
+    assert phone.running == 0
+    assert len([wish for wish in exchange.wishes if isinstance(wish, Ring)]) == at_once
+
+
+async def test_a_second_cry_joins_the_ringing() -> None:
+    exchange, heard = Exchange(), Heard()
+    phone = telephone(exchange)
+    channel = PhoneChannel(PhoneChannelConfig(), lambda: phone, heard)
+    both = [asyncio.create_task(channel.deliver(order())), asyncio.create_task(channel.deliver(order(repeat=1)))]
+    await settle()
+    assert len(exchange.wishes) == 1
+    exchange.end(key="2")
+    await asyncio.gather(*both)
+    assert {answer["answer"] for _, answer in heard.answers} == {"decline"}
+
+
+async def test_an_exchange_that_is_away_costs_no_attempt() -> None:
+    channel = PhoneChannel(PhoneChannelConfig(attempts=1), lambda: telephone(None), Heard())
+    for _ in range(5):
+        with pytest.raises(DeliveryError, match="no_telephone") as failed:
+            await channel.deliver(order())
+        assert failed.value.retry
 
 
 async def test_a_responder_without_a_number_has_failed() -> None:

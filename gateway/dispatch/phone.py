@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -11,23 +11,36 @@ from drivers.telephone import Told
 from gateway.config import PhoneChannelConfig
 from gateway.dispatch.contract import DeliveryError, Order
 from gateway.dispatch.webhook import Answered
+from gateway.event import new_id
 
 # Deliveries whose attempts are counted: more than can be under way (outbox, AT_ONCE); the oldest is forgotten first.
 COUNTED = 10_000
 WORTH_TRYING = frozenset(("busy", "no_answer", "no_key", "lost", "failed"))
+NOT_RUNG = frozenset(("no_telephone", "not_connected"))  # the exchange was away: no attempt was made; the order's own deadline goes on
 SAY = {"critical": "12349紧急求助，请马上前往。", "major": "12349求助，请前往。"}
 
 
 class Ringer(Protocol):
     """What the channel needs of the telephone (`gateway.telephone.Telephone`)."""
 
-    async def ring(self, number: str, say: str, keys: tuple[str, ...]) -> Told:
-        """Ring, say, take one of the keys."""
+    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "") -> Told:
+        """Ring, say, take one of the keys. wish_id: under which it can be hung up."""
+        ...
+
+    async def hang_up(self, call: str) -> Told:
+        """End it."""
         ...
 
 
+class _Ringing(NamedTuple):
+    """An order that rings, or waits for its turn to."""
+
+    id: str
+    told: asyncio.Future[Told]
+
+
 class PhoneChannel:
-    """`deliver` returns when a key was pressed: accept and decline go the way of every answer. A withdrawal is not rung."""
+    """`deliver` returns when a key was pressed: accept and decline go the way of every answer. Nobody is rung for a withdrawal."""
 
     name = "phone"
 
@@ -36,7 +49,7 @@ class PhoneChannel:
         self._ringer = ringer
         self._answered = answered
         self._attempts: OrderedDict[str, int] = OrderedDict()
-        self._ringing: dict[str, asyncio.Future[Told]] = {}  # by delivery
+        self._ringing: dict[str, _Ringing] = {}  # by delivery
 
     async def run(self) -> None:
         """The connection is the exchange line's."""
@@ -44,7 +57,8 @@ class PhoneChannel:
     async def deliver(self, order: Order) -> None:
         """Ring once; the outbox rings again. After so many attempts the order has failed, and the next one up the tree is asked."""
         body = msgspec.json.decode(order.body)
-        if "kind" not in body:  # withdrawn, or somebody else goes: nobody is rung for that
+        if "kind" not in body:
+            await self._recall(order.delivery)
             return
         config = self._config
         if not order.address:
@@ -56,6 +70,8 @@ class PhoneChannel:
             answer = "accept" if told.key == config.accept_key else "decline"
             self._answered(order.responder, msgspec.json.encode({"delivery": order.delivery, "answer": answer, "by": "phone"}))
             return
+        if told.outcome == "lost" and told.reason in NOT_RUNG:
+            raise DeliveryError(told.reason)
         tried = self._attempts.pop(order.delivery, 0) + 1
         self._attempts[order.delivery] = tried
         if len(self._attempts) > COUNTED:
@@ -68,12 +84,21 @@ class PhoneChannel:
         """Ring, unless this very order is ringing already: a second cry must not find the telephone engaged by the first."""
         ringing = self._ringing.get(order.delivery)
         if ringing is None:
-            keys = (self._config.accept_key, self._config.decline_key)
-            ringing = self._ringing[order.delivery] = asyncio.ensure_future(self._ringer().ring(order.address, say, keys))
-            ringing.add_done_callback(lambda _: self._ringing.pop(order.delivery, None))
-            try:
-                return await ringing
-            except asyncio.CancelledError:
-                ringing.cancel()
-                raise
-        return await asyncio.shield(ringing)
+            keys, name = (self._config.accept_key, self._config.decline_key), new_id()
+            ringing = self._ringing[order.delivery] = _Ringing(name, asyncio.ensure_future(self._ringer().ring(order.address, say, keys, name)))
+            ringing.told.add_done_callback(lambda _: self._ringing.pop(order.delivery, None))
+        try:
+            return await asyncio.shield(ringing.told)
+        except asyncio.CancelledError:
+            if ringing.told.cancelled():
+                return Told(outcome="failed", reason="withdrawn")
+            ringing.told.cancel()
+            raise
+
+    async def _recall(self, delivery: str) -> None:
+        """Withdrawn, or somebody else goes: what rings falls silent. Who has heard the order must be told by a person; the journal says so."""
+        ringing = self._ringing.get(delivery)
+        if ringing is None:
+            raise DeliveryError("tell_by_voice", retry=False)
+        await self._ringer().hang_up(ringing.id)
+        ringing.told.cancel()

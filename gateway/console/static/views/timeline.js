@@ -55,7 +55,7 @@ export function describe(entry, names, data = null) {
         const [what, by] = detail.notice.split(":");
         add(name(detail.responder));
         if (by) add(`→ ${name(by)}`);
-        add(detail.reason);
+        add(label("leg_reason", detail.reason));
         return [t(`timeline.${what}_${kind}`), facts];
       }
       add(name(detail.responder));
