@@ -201,24 +201,37 @@ def believed_time(claimed: datetime | None, received_at: datetime) -> tuple[date
     return claimed, "device", None
 
 
+def storable(value: object) -> object:
+    """The same with a question mark for each octet that was no text: an alarm must not be lost because its sender's name is no UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _text(text: str | None) -> str | None:
+    return text if text is None or text.isascii() else str(storable(text))
+
+
 def to_event(signal: Signal, line: str, received_at: datetime) -> Event:
-    """The Event of a signal: adds the line and our time, and believes the device's time if it is plausible."""
+    """The Event of a signal: adds the line and our time, makes its texts storable, and believes the device's time if it is plausible."""
     occurred_at, source, reason = believed_time(signal.time, received_at)
     position = None
     if signal.lat is not None and signal.lon is not None:
         position = Position(
             lat=signal.lat, lon=signal.lon, source=signal.position_source, accuracy_m=signal.accuracy_m, fixed_at=occurred_at, datum=signal.datum
         )
-    detail = signal.detail
+    detail = {name: storable(value) for name, value in signal.detail.items()}
     if reason is not None and signal.time is not None:
         detail = {**detail, "device_time": signal.time.isoformat()}
     return Event(
         kind=signal.kind,
         phase=signal.phase,
         line=line,
-        device=signal.device,
-        dedup=signal.dedup,
-        kind_raw=signal.kind_raw,
+        device=_text(signal.device),
+        dedup=_text(signal.dedup),
+        kind_raw=_text(signal.kind_raw),
         received_at=received_at,
         occurred_at=occurred_at,
         time_source=source,

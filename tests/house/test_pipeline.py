@@ -11,7 +11,7 @@ import pytest
 from servers import until
 from sqlalchemy.exc import DataError
 
-from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
+from drivers.contract import DUPLICATE, STORED, Rejected, Signal, Verdict, to_event
 from gateway import pipeline as pipeline_module
 from gateway.core import state
 from gateway.core.register import Device, Person, Register, Responder, ResponderKind
@@ -164,6 +164,17 @@ async def test_store_refuses_once(tmp_path: Path) -> None:
         path.store.fault = once(DataError("INSERT", {}, Exception("odd")))
         assert await path.pipeline.receive([cry(f"w-{n}") for n in range(10)]) == [STORED] * 10
         assert sorted(path.stored()) == sorted(f"w-{n}" for n in range(10))
+        assert path.rejected() == []
+
+
+async def test_an_alarm_whose_sender_has_no_readable_name_is_stored(tmp_path: Path) -> None:
+    """Octets that are no UTF-8 come as lone surrogates out of the text protocols; JSON has none."""
+    signal = Signal(
+        kind=Kind.SOS, kind_raw="a\udcff", device="1\udcff\udc81", dedup="d\udcff", detail={"from": "sip:\udcff@x", "legs": [{"user": "\udc80"}, 7]}
+    )
+    async with running(tmp_path) as path:
+        assert await path.pipeline.receive([to_event(signal, "wearables", datetime.now(UTC))]) == [STORED]
+        assert path.stored() == ["1??"]
         assert path.rejected() == []
 
 
