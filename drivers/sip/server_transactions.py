@@ -40,9 +40,12 @@ Key = tuple[object, ...]
 
 
 class ServerTransaction:
-    """One request on its way to an answer. response: the last one sent; code: of it, 0 before. followers: merged requests (8.2.2.2)."""
+    """One request on its way to an answer. response: the last one sent; code: of it, 0 before.
 
-    __slots__ = ("began", "code", "completed_at", "followers", "hop", "key", "merged_key", "request", "response", "state", "tag")
+    followers: merged requests (8.2.2.2), all of them at the one that came first (`leader`), however many there are.
+    """
+
+    __slots__ = ("began", "code", "completed_at", "followers", "hop", "key", "leader", "merged_key", "request", "response", "state", "tag")
 
     def __init__(self, key: Key, merged_key: Key, request: Message, hop: Hop, tag: str, now: float) -> None:
         self.key = key
@@ -56,6 +59,12 @@ class ServerTransaction:
         self.response = b""
         self.code = 0
         self.followers: list[ServerTransaction] = []
+        self.leader = self
+
+    def lead(self, other: "ServerTransaction") -> None:
+        """The same request has come again under another branch: it hears what this one hears."""
+        other.leader = self.leader
+        self.leader.followers.append(other)
 
     @property
     def is_decided(self) -> bool:

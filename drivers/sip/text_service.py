@@ -86,7 +86,7 @@ class TextService:
             elif twin.is_decided:
                 self._answering.answer(transaction, 200, now, at=at)
             else:
-                twin.followers.append(transaction)
+                twin.lead(transaction)
             return
         if len(request.body) > self._options.max_body:
             self._answering.answer(transaction, 513, now)

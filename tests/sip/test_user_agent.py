@@ -408,6 +408,17 @@ def test_a_wrong_password_stores_nothing_and_an_operator_hears_of_the_third() ->
     assert desk.signals[-1].phase.value == "clear"
 
 
+def test_a_request_that_comes_under_thousands_of_branches_while_it_is_being_stored_is_one_alarm() -> None:
+    desk = Desk()
+    desk.verdict = None
+    for number in range(1_500):
+        desk.say(request(branch=f"z9hG4bK{number}"), after=0.002)
+    assert len(desk.open) == 1
+    answers = desk.settle(STORED)
+    assert [answer.code for answer in answers] == [200] * 1_500
+    assert len(desk.signals) == 1
+
+
 def test_a_401_retry_that_forgets_to_count_is_no_merged_request() -> None:
     desk = Desk({"alarm-01": "s3cret"}, authentication="required")
     challenge = desk.one(request()).headers["www-authenticate"][0]
