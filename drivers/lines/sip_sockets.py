@@ -54,7 +54,7 @@ class Owner(Protocol):
 
 
 class Sockets:
-    """counts: connections, connections_refused, connections_evicted, pings, stream faults by word, unsendable."""
+    """counts: connections, connections_refused (of ours, too many), connections_evicted, pings, stream faults by word, unsendable."""
 
     def __init__(self, owner: Owner, counts: Counter[str], advertise: str, max_body: int, max_connections: int, ca_file: str) -> None:
         self._owner = owner
@@ -179,12 +179,18 @@ class Sockets:
             self._counts["unknown_source"] += 1
             return None
         if len(self._streams) >= self._max_connections:
-            quietest = min(self._streams.values(), key=lambda stream: stream.heard_at)
-            self._counts["connections_evicted"] += 1
-            quietest.hang_up()
+            self._evict()
         self._counts["connections"] += 1
         peer = (address.host, address.port)
         return self._new_stream(Hop(endpoint.transport, peer, (self._shown(endpoint.interface, peer[0]), port)))
+
+    def _evict(self) -> None:
+        """The quietest of whoever has most connections goes: one address that opens many must not cost others theirs."""
+        crowd = Counter(stream.hop.peer[0] for stream in self._streams.values())
+        quietest = min(self._streams.values(), key=lambda stream: (-crowd[stream.hop.peer[0]], stream.heard_at))
+        self._counts["connections_evicted"] += 1
+        quietest.hang_up()
+        self.gone(quietest)  # Twisted says so only after it has accepted everybody who waits
 
     def _new_stream(self, hop: Hop) -> "_Stream":
         self._number += 1
@@ -217,6 +223,11 @@ class Sockets:
             opened.asked(sending.branch)
             return
         if opened is None:
+            # Answers may need no more than half: whoever asks and hangs up, each time from another port, must not stop our own requests.
+            if len(self._opened) >= (self._max_connections if sending.branch else self._max_connections // 2):
+                self._counts["connections_refused"] += 1
+                self._fail(sending, "too_many_connections")
+                return
             opened = self._opened[key] = _Connecting(self, hop)
             opened.start(self._ca_file)
         opened.add(sending)

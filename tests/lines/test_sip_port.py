@@ -311,6 +311,40 @@ async def test_the_quietest_connection_makes_room() -> None:
         await third.close()
 
 
+async def test_one_address_that_opens_many_connections_at_once_costs_nobody_else_theirs() -> None:
+    line = a_line(also=[LOCAL_TCP], max_connections=8)
+    async with running(line, Store()):
+        port = line.ports[1][2]
+        device = await Connection.open(port)
+        assert (await device.ask(tcp(1))).code == 200
+        crowd = [socket.socket() for _ in range(40)]
+        for one in crowd:
+            one.bind(("127.0.0.2", 0))
+            one.connect(("127.0.0.1", port))  # accepted together, when the loop has its turn
+        await wait_until(lambda: line.counts["connections"] == 41, "all have been accepted")
+        assert line.connections == 8
+        assert (await device.ask(tcp(2))).code == 200
+        for one in crowd:
+            one.close()
+        await device.close()
+
+
+async def test_answers_to_connections_that_are_gone_open_no_more_than_half_of_ours() -> None:
+    store = Store(gate=asyncio.Event())
+    line = a_line(also=[LOCAL_TCP], max_connections=8)
+    async with running(line, store):
+        for number in range(20):
+            device = await Connection.open(line.ports[1][2])
+            await device.send(tcp(number, sent_by=f"127.0.0.1:{9 + number}"))
+            await wait_until(lambda wanted=number + 1: line.counts["messages"] == wanted, "it was read")  # type: ignore[misc]
+            await device.close()
+        await wait_until(lambda: line.connections == 0, "all are gone")
+        assert store.gate is not None
+        store.gate.set()
+        await wait_until(lambda: line.counts["connections_refused"] == 16, "as many answers as may still be tried")
+        assert len(store.events) == 20
+
+
 async def test_tls_and_a_renewed_certificate(tmp_path: Path) -> None:
     key, cert = certificate(tmp_path)
     store = Store()
