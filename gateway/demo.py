@@ -24,6 +24,9 @@ from gateway.errors import GatewayError
 CONSOLE_PORT = 12349
 READY_S = 60.0  # a slow machine may take long to start; a fast one takes three seconds
 GRACE_S = 15.0  # after SIGTERM
+AMI_SECRET = "gateway"  # as the simulated exchange has it
+AGENTS = ("李娜", "王芳", "张敏", "刘洋", "陈静", "赵磊")  # invented; extensions 8001 and up
+RUNG_TOWN = "pingan"  # its stations have no computer: their telephone is rung, a key is the answer
 BY_ITSELF_S = 45.0  # how long the simulators may go on after their time: receipts, answers, books
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -41,6 +44,14 @@ listen = "127.0.0.1:{console}"
 format = "json"
 [calls]
 area_code = "0931"
+[calls.agents]
+{agents}
+[[hotline]]
+number = "12345"
+supplementary = true
+[telephone]
+line = "pbx"
+[dispatch.phone]
 [dispatch.mqtt]
 broker = "{broker}"
 client_id = "gateway-demo-orders"
@@ -77,8 +88,19 @@ listen = "serial:{folder}/buttons0:baudrate=57600"
 {learned}
 [[line]]
 name = "pbx"
-codec = "hep"
-listen = "udp:{hep}:interface=127.0.0.1"
+codec = "ami"
+connect = "tcp:127.0.0.1:{ami}"
+[line.options]
+username = "gateway"
+secret_file = "{folder}/ami.secret"
+[[line]]
+name = "home-units"
+codec = "sip"
+listen = "udp:{sip}:interface=127.0.0.1"
+[line.options.body_options.scaip.voice]
+mre = "01"
+cre = "62"
+tnu = "12349"
 """
 
 WORDS = {
@@ -171,20 +193,23 @@ class _Demo:
     async def play(self) -> int:
         from iotcore import Broker  # an embedded MQTT broker (rumqttd), only for this
 
-        broker_port, hep_port = _free_port(), _free_port(socket.SOCK_DGRAM)
+        broker_port, ami, sip = _free_port(), _free_port(), _free_port(socket.SOCK_DGRAM)
         broker = Broker(port=broker_port, listen="127.0.0.1")
         broker.start()
         url = f"mqtt://127.0.0.1:{broker_port}"
         config = self.folder / "gateway.toml"
-        places = {"districts": self.districts, "folder": self.folder, "console": self.console, "broker": url, "hep": hep_port}
-        config.write_text(CONFIG.format(**places, learned=_learned(self.districts)), encoding="utf-8")
+        districts = _districts(self.districts, self.folder)
+        agents = "\n".join(f'{8001 + place} = "{name}"' for place, name in enumerate(AGENTS))
+        places = {"districts": districts, "folder": self.folder, "console": self.console, "broker": url, "ami": ami, "sip": sip}
+        config.write_text(CONFIG.format(**places, agents=agents, learned=_learned(districts)), encoding="utf-8")
+        (self.folder / "ami.secret").write_text(AMI_SECRET, encoding="utf-8")
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         processes: list[asyncio.subprocess.Process] = []
         try:
             # The simulators first: the serial ports are theirs, and a gateway that starts without its ports says so.
-            simulators = await self._start_simulators(url, hep_port)
+            simulators = await self._start_simulators(districts, url, ami, sip)
             processes.append(simulators)
             with self.log.open("wb") as log:
                 arguments = ("-m", "gateway.cli", "run", "--config", str(config))
@@ -200,9 +225,20 @@ class _Demo:
     def _when(self) -> str:
         return self.words["until"] if self.seconds is None else self.words["for"].format(self.seconds)
 
-    async def _start_simulators(self, broker: str, hep: int) -> asyncio.subprocess.Process:
-        arguments = ["-m", "simulators.cli", SCENARIO, "--district", str(self.districts / "honggu"), "--broker", broker]
-        arguments += ["--hep", f"127.0.0.1:{hep}", "--serial-dir", str(self.folder), "--console", self.url, "--progress", "json"]
+    async def _start_simulators(self, districts: Path, broker: str, ami: int, sip: int) -> asyncio.subprocess.Process:
+        arguments = ["-m", "simulators.cli", SCENARIO, "--district", str(districts / "honggu"), "--broker", broker]
+        arguments += [
+            "--ami-port",
+            str(ami),
+            "--sip",
+            f"udp:127.0.0.1:{sip}",
+            "--serial-dir",
+            str(self.folder),
+            "--console",
+            self.url,
+            "--progress",
+            "json",
+        ]
         arguments += ["--ready", f"{READY_S:g}"]
         if self.seconds is not None:
             arguments += ["--seconds", f"{self.seconds:g}"]
@@ -329,6 +365,23 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _districts(shipped: Path, folder: Path) -> Path:
+    """A copy of the register in which the stations of one town are rung; gives the folder of the districts."""
+    found = folder / "districts"
+    shutil.copytree(shipped / "honggu", found / "honggu")
+    file = found / "honggu" / "responders.csv"
+    with file.open(newline="", encoding="utf-8") as old:
+        rows = list(csv.DictReader(old))
+    for row in rows:
+        if row["kind"] == "station" and row["areas"].startswith(f"{RUNG_TOWN}-"):
+            row["channel"] = "phone"
+    with file.open("w", newline="", encoding="utf-8") as new:
+        writer = csv.DictWriter(new, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return found
 
 
 def _learned(districts: Path) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.exchange.command import main as exchange
+from simulators.home_link import Receiver
 from simulators.home_unit import main as home_unit
 from simulators.runner import MissingTarget, Targets, run_scenario
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--hep", metavar="HOST:PORT", help="where the gateway hears mirrored calls")
     found.add_argument("--ami-port", type=int, metavar="PORT", help="be an Asterisk manager there (user and secret `gateway`) and tell the calls")
     found.add_argument("--esl-port", type=int, metavar="PORT", help="be a FreeSWITCH event socket there (password `simulated`) and tell the calls")
+    found.add_argument("--sip", type=Receiver.read, metavar="udp:HOST:PORT", help="where home units send their alarms; also tcp:")
     found.add_argument("--serial-dir", type=Path, metavar="DIR", help="where the serial ports panel0 and buttons0 are made")
     found.add_argument("--console", metavar="http://HOST:PORT", help="the gateway's console, for the operator and the books")
     found.add_argument("--seed", type=int, help="another seed than the file's")
@@ -94,6 +96,7 @@ def targets_of(options: argparse.Namespace) -> Targets:
         options.ready,
         options.ami_port,
         options.esl_port,
+        options.sip,
     )
 
 

@@ -8,12 +8,17 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MEANS = ("wearable", "panel", "button", "phone")
+MEANS = ("wearable", "panel", "button", "home_unit", "phone", "contact")
+CALLS = ("phone", "contact")  # those of them that are telephone calls: by themselves, or by a neighbour or relative about them
+HOME_UNIT = "Home Unit"  # in the model of a device: it speaks SCAIP, on whichever line
 
 
 @dataclass(slots=True)
 class Member:
-    """Somebody (or some place) that can call for help. `phone` in E.164, "" when none is usable; `sharing` people have that number."""
+    """Somebody (or some place) that can call for help. `phone` in E.164, "" when none is usable; `sharing` people have that number.
+
+    contact: the number of the first one to ring about them; town: the area above their own.
+    """
 
     person: str | None
     name: str = ""
@@ -24,22 +29,28 @@ class Member:
     wearable: str = ""
     panel: str = ""
     button: str = ""
+    home_unit: str = ""
+    contact: str = ""
     place: str = ""
+    town: str = ""
 
     def has(self, means: str) -> bool:
-        """Can this one call by wearable, panel, button or phone?"""
+        """Can this one call for help in this way, or somebody for them?"""
         return bool(getattr(self, means))
 
 
 @dataclass(slots=True)
 class District:
-    """What a scenario needs to know of a district."""
+    """What a scenario needs to know of a district. rung: number as dialled → responder, of those who get orders by telephone."""
 
     members: list[Member]
     parents: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
     area_code: str = ""
+    rung: dict[str, str] = field(default_factory=dict)
+    rung_towns: frozenset[str] = frozenset()
+    names: dict[str, str] = field(default_factory=dict)
 
 
 LINES = {"wearables": "wearable", "corridor-panel": "panel", "corridor-buttons": "button"}
@@ -57,20 +68,31 @@ def e164(number: str) -> str:
     return ""
 
 
+def dialled(number: str) -> str:
+    """A Chinese number in E.164 as it is dialled: a mobile as it stands, a landline with 0 and area code."""
+    rest = number.removeprefix("+86")
+    return rest if len(rest) == 11 and rest[0] == "1" else "0" + rest
+
+
 def read_district(folder: Path) -> District:
-    """Read the CSV files of one district. OSError when a file is missing, KeyError when a column is."""
+    """Read the CSV files of one district. OSError when a file is missing (contacts.csv may be), KeyError when a column is."""
+    towns = {row["id"]: row["parent"] for row in _rows(folder / "areas.csv")} if (folder / "areas.csv").exists() else {}
     members: dict[str, Member] = {}
     sharing: dict[str, int] = {}
     for row in _rows(folder / "persons.csv"):
         phones = [phone for phone in (e164(part) for part in row["phones"].replace(";", "|").replace(" ", "|").split("|")) if phone]
         members[row["id"]] = Member(row["id"], row["name"], phones[0] if phones else "", 0, _number(row["lat"]), _number(row["lon"]))
+        members[row["id"]].town = towns.get(row.get("area", ""), "")
         for phone in phones:
             sharing[phone] = sharing.get(phone, 0) + 1
     for member in members.values():
         member.sharing = sharing.get(member.phone, 0)
+    for row in _rows(folder / "contacts.csv") if (folder / "contacts.csv").exists() else ():
+        if row["person"] in members and e164(row["phone"]) not in sharing:
+            members[row["person"]].contact = members[row["person"]].contact or e164(row["phone"])
     places: list[Member] = []
     for row in _rows(folder / "devices.csv"):
-        means = LINES.get(row["line"])
+        means = "home_unit" if HOME_UNIT in row.get("model", "") else LINES.get(row["line"])
         if means is None:
             continue
         owner = members.get(row["person"])
@@ -81,12 +103,16 @@ def read_district(folder: Path) -> District:
             setattr(owner, means, row["id"])
     responders = list(_rows(folder / "responders.csv"))
     about = tomllib.loads((folder / "district.toml").read_text("utf-8")) if (folder / "district.toml").exists() else {}
+    rung = {dialled(e164(row["address"] or row["phone"])): row for row in responders if row["channel"] == "phone"}
     return District(
         [*members.values(), *places],
         {row["id"]: row["parent"] for row in responders if row["parent"]},
         {row["id"]: row["kind"] for row in responders},
         {row["id"]: row["channel"] for row in responders},
         str(about.get("area_code", "")),
+        {number: row["id"] for number, row in rung.items()},
+        frozenset(towns[area] for row in rung.values() for area in row["areas"].split(";") if area in towns),
+        {row["id"]: row.get("name", row["id"]) for row in responders},
     )
 
 

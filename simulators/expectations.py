@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from simulators.district import Member
+from simulators.district import CALLS, Member
 from simulators.operator import Operator
+from simulators.rung import RungStations
 from simulators.stations import Order, Stations
 
 CLOCK_SLACK_MS = 2000  # an event without a time of its own bears the gateway's time of arrival
@@ -23,7 +24,8 @@ OUTCOME_KINDS = {
     "blind_transfer": {"call_answered"},
     "attended_transfer": {"call_answered"},
 }
-NEEDS_CONSOLE = frozenset({"incident", "cancelled", "all_offered"})
+NEEDS_CONSOLE = frozenset({"incident", "one_incident", "cancelled", "all_offered", "called_back"})
+SAID_KINDS = {"alarm": "sos"}  # what a home unit says → kind, where it has another name
 DETAIL_PAUSE_S = 1.0
 
 
@@ -31,6 +33,7 @@ DETAIL_PAUSE_S = 1.0
 class Pending:
     """One expectation of one step. `sent` monotonic seconds, `ts` ms since 1970: equal to the order's when `exact`, else not later than it.
 
+    lacks: what the sender itself still waits for, "" when nothing.
     state: waiting, held, failed, not_due (the run ended before its time was over), not_checked (no console was given).
     """
 
@@ -50,6 +53,12 @@ class Pending:
     latency_ms: float | None = None
     escalation_due: float | None = None
     sent_at: Callable[[], float | None] = field(default=lambda: None)
+    lacks: Callable[[], str] = field(default=lambda: "")
+
+    @property
+    def number(self) -> str:
+        """Who rings: they themselves, or their contact."""
+        return self.member.contact if self.via == "contact" else self.member.phone
 
 
 @dataclass(slots=True)
@@ -59,6 +68,7 @@ class World:
     stations: Stations | None
     operator: Operator | None
     parents: dict[str, str]
+    rung: RungStations | None = None
     _details: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
 
     def orders(self) -> list[Order]:
@@ -88,7 +98,7 @@ class World:
 
 def order_of(pending: Pending, world: World) -> list[Order]:
     """Orders that carry this cry, oldest first: its device and its ts; for a call the person, or the incident of the caller's row."""
-    if pending.via == "phone":
+    if pending.via in CALLS:
         incidents = {str(row["id"]) for row in caller_rows(pending, world)}
         return [
             order
@@ -105,7 +115,7 @@ def caller_rows(pending: Pending, world: World) -> list[dict[str, Any]]:
     """Rows of the console's list whose (masked) caller ends like this one's number; of an anonymous caller, rows without any."""
     if world.operator is None:
         return []
-    tail = pending.member.phone[-4:]
+    tail = pending.number[-4:]
     rows = []
     for incident, row in world.operator.rows.items():
         if world.operator.first_seen.get(incident, 0) < pending.sent and pending.member.person is None:
@@ -120,13 +130,39 @@ async def has_order(pending: Pending, world: World) -> bool:
     """An order at some station that carries the cry, and names the person the register names."""
     orders = order_of(pending, world)
     if not orders:
-        return False
+        return await was_rung(pending, world)
     note_latency(pending, orders[0])
     wanted = pending.member.person
     if wanted is not None and pending.member.sharing < 2 and all(order.person != wanted for order in orders):
         pending.reason = f"the order names {orders[0].person or 'nobody'}, not {wanted}"
         return False
     return True
+
+
+async def was_rung(pending: Pending, world: World) -> bool:
+    """The order by telephone: a station was rung since, pressed the key, and the console shows its answer in this person's incident."""
+    rings = [ring for ring in world.rung.rings if ring.at >= pending.sent] if world.rung is not None else []
+    if not rings:
+        return False
+    for incident in await incidents_of_person(pending, world):
+        for leg in incident.get("legs", ()):
+            ring = next((ring for ring in rings if ring.responder == leg.get("responder")), None)
+            if ring is not None and leg.get("channel") == "phone":
+                note_arrival(pending, ring.at)
+                if leg.get("answered_at") and leg.get("by") == "phone":
+                    return True
+                pending.reason = f"{ring.responder} was rung, and its answer is not on the console"
+    return False
+
+
+async def incidents_of_person(pending: Pending, world: World) -> list[dict[str, Any]]:
+    """The whole incidents of this person that the console shows, those merged away left out."""
+    member = pending.member
+    if world.operator is None or member.person is None:
+        return []
+    rows = [row for row in world.operator.rows.values() if str(row.get("name") or "").startswith(member.name[:1]) and not row.get("merged_into")]
+    found = [await world.detail(str(row["id"])) for row in rows]
+    return [one for one in found if one is not None and (one.get("person") or {}).get("id") == member.person]
 
 
 async def has_repeat(pending: Pending, world: World) -> bool:
@@ -189,8 +225,8 @@ async def is_escalated(pending: Pending, world: World) -> bool:
 async def has_incident(pending: Pending, world: World) -> bool:
     """The console shows an incident of this kind: by caller for calls, by kind and family name for devices."""
     assert world.operator is not None
-    wanted = OUTCOME_KINDS.get(pending.what, {pending.what}) if pending.via == "phone" else {pending.what}
-    if pending.via == "phone":
+    wanted = OUTCOME_KINDS.get(pending.what, {pending.what}) if pending.via in CALLS else {SAID_KINDS.get(pending.what, pending.what)}
+    if pending.via in CALLS:
         rows = caller_rows(pending, world)
     else:
         rows = [
@@ -209,14 +245,11 @@ async def has_incident(pending: Pending, world: World) -> bool:
 
 async def has_joined(pending: Pending, world: World) -> bool:
     """It became part of the incident of the same person that was open already, and opened none of its own."""
-    member = pending.member
-    own = {device for device in (member.wearable, member.panel, member.button) if device}
-    earlier = [order for order in world.orders() if order.device in own and order.arrived <= pending.sent]
-    if not earlier:
+    incident = open_before(pending, world)
+    if not incident:
         pending.reason = "this person has no open order to join"
         return False
-    incident = earlier[-1].incident
-    if pending.via != "phone":
+    if pending.via not in CALLS:
         orders = order_of(pending, world)
         strange = [order for order in orders if order.incident != incident]
         if strange:
@@ -225,7 +258,7 @@ async def has_joined(pending: Pending, world: World) -> bool:
         if orders:
             note_latency(pending, orders[0])
             return True
-    wanted = OUTCOME_KINDS.get(pending.what, set()) | {"call_offered"} if pending.via == "phone" else {pending.what}
+    wanted = {"merge"} if pending.via == "contact" else OUTCOME_KINDS.get(pending.what, set()) | {"call_offered"}
     detail = await world.detail(incident)
     if detail is None:
         pending.reason = f"{incident} cannot be seen on the console"
@@ -233,6 +266,42 @@ async def has_joined(pending: Pending, world: World) -> bool:
     if any(entry.get("kind") in wanted for entry in detail.get("timeline", ())):
         return True
     pending.reason = f"the timeline of {incident} has no {' or '.join(sorted(wanted))}"
+    return False
+
+
+def open_before(pending: Pending, world: World) -> str:
+    """The incident of the newest order about one of this person's devices that came before this, or ""."""
+    member = pending.member
+    own = {device for device in (member.wearable, member.panel, member.button, member.home_unit) if device}
+    earlier = [order for order in world.orders() if order.device in own and order.arrived <= pending.sent]
+    return earlier[-1].incident if earlier else ""
+
+
+async def is_one_incident(pending: Pending, world: World) -> bool:
+    """The alarm was ordered, the call about it was answered, and both are one incident: this person has no other."""
+    orders = order_of(pending, world) if pending.device else []
+    incident = orders[0].incident if orders else open_before(pending, world)
+    detail = await world.detail(incident) if incident else None
+    if detail is None:
+        pending.reason = "there is no order about this person"
+        return False
+    if orders:
+        note_latency(pending, orders[0])
+    if not any(entry.get("kind") == "call_answered" for entry in detail.get("timeline", ())):
+        pending.reason = f"the timeline of {incident} has no call_answered"
+        return False
+    others = [str(one["incident"]["id"]) for one in await incidents_of_person(pending, world) if one["incident"]["id"] != incident]
+    pending.reason = f"beside {incident} there is {others[0]}" if others else ""
+    return not others
+
+
+async def is_called_back(pending: Pending, world: World) -> bool:
+    """The operator has rung this caller back, and the list no longer has them."""
+    assert world.operator is not None
+    rows = caller_rows(pending, world)
+    if any(str(row["id"]) in world.operator.called_back and "call_due" not in (row.get("flags") or ()) for row in rows):
+        return True
+    pending.reason = "nobody has called back" if rows else "the console shows no incident of this caller"
     return False
 
 
@@ -268,16 +337,23 @@ RULES: dict[str, Rule] = {
     "escalated": is_escalated,
     "incident": has_incident,
     "joined": has_joined,
+    "one_incident": is_one_incident,
     "cancelled": is_cancelled,
     "all_offered": are_all_offered,
+    "called_back": is_called_back,
 }
 
 
 def note_latency(pending: Pending, order: Order) -> None:
     """From the moment the cry left the sender until the order was at the station, ms."""
+    note_arrival(pending, order.arrived)
+
+
+def note_arrival(pending: Pending, arrived: float) -> None:
+    """As note_latency, for an order that came by telephone."""
     if pending.latency_ms is None:
         sent = pending.sent_at() or pending.sent
-        pending.latency_ms = max(0.0, (order.arrived - sent) * 1000)
+        pending.latency_ms = max(0.0, (arrived - sent) * 1000)
 
 
 async def judge(pending: Pending, world: World) -> None:
@@ -285,8 +361,9 @@ async def judge(pending: Pending, world: World) -> None:
     if pending.rule in NEEDS_CONSOLE and world.operator is None:
         pending.state = "not_checked"
         return
-    if await RULES[pending.rule](pending, world):
+    held = await RULES[pending.rule](pending, world)
+    if held and not pending.lacks():
         pending.state, pending.reason = "held", ""
     elif time.monotonic() >= pending.deadline:
         pending.state = "failed"
-        pending.reason = pending.reason or f"nothing within {pending.within:g} s"
+        pending.reason = (pending.lacks() if held else pending.reason) or f"nothing within {pending.within:g} s"

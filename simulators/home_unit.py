@@ -160,9 +160,9 @@ class HomeUnit:
         if inbox is not None:
             inbox.put_nowait(answer)
 
-    async def call(self, address: Address, target: str = "") -> int:
+    async def call(self, address: Address, target: str = "", talk_s: float | None = None) -> int:
         """The voice call: INVITE, ACK, BYE over a UDP socket of its own. The final code of the INVITE, 0 for none."""
-        return await VoiceCall(self.cid, address, target, self._t1_s).run(self._talk_s)
+        return await VoiceCall(self.cid, address, target, self._t1_s).run(self._talk_s if talk_s is None else talk_s)
 
 
 def fields_of(body: bytes) -> dict[str, str]:

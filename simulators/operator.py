@@ -1,4 +1,4 @@
-"""A person at the console's HTTP API: goes on duty, follows the changes, takes incidents, orders, notes, resolves and calls back.
+"""A person at the console's HTTP API: goes on duty, follows the changes, takes incidents, says who calls, orders, resolves and rings back.
 
 Nothing here knows more than a page would: the list rows of `GET /api/v1/changes`, and commands with the CSRF token of the session.
 """
@@ -8,6 +8,8 @@ import contextlib
 import random
 import secrets
 import time
+from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,8 @@ ORDER_KINDS = frozenset(
 )
 NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "call_failed"})
 MAX_ROWS = 20_000
+EXTENSION = "8001"  # the telephone at this desk
+RINGING_S = 20.0  # then nobody is waited for any more: 30 s is how long a telephone rings at most
 BOOKS = ("gateway_unaccounted", "gateway_incidents_unaccounted")
 
 
@@ -32,11 +36,14 @@ class Habits:
     act_after: tuple[float, float] = (0.5, 1.5)
     works: bool = True
     resolves: bool = True
+    calls_back: bool = False
 
 
 @dataclass(slots=True)
 class OperatorCounts:
     acknowledged: int = 0
+    identified: int = 0
+    called_back: int = 0
     dispatched: int = 0
     noted: int = 0
     resolved: int = 0
@@ -46,9 +53,13 @@ class OperatorCounts:
 
 
 class Operator:
-    """Follows the feed always; works on incidents when its habits say so. `rows` is the list as the page would show it, by incident id."""
+    """Follows the feed always; works on incidents when its habits say so. `rows` is the list as the page would show it, by incident id.
 
-    def __init__(self, console: str, habits: Habits = Habits(), *, seed: object = 0) -> None:
+    rung: names of responders who get orders by telephone: all they say is yes. called_back: incident → monotonic seconds;
+    disorder: what was wrong with the order of the call-back list.
+    """
+
+    def __init__(self, console: str, habits: Habits = Habits(), *, seed: object = 0, rung: Collection[str] = ()) -> None:
         self.console = console.rstrip("/")
         self.habits = habits
         self.counts = OperatorCounts()
@@ -56,7 +67,11 @@ class Operator:
         self.first_seen: dict[str, float] = {}
         self.kinds_seen: dict[str, set[str]] = {}
         self.lines: dict[str, dict[str, Any]] = {}
+        self.called_back: OrderedDict[str, float] = OrderedDict()
+        self.disorder: list[str] = []
         self.on_duty = asyncio.Event()
+        self._rung = frozenset(rung)
+        self._ringing_back: asyncio.Task[None] | None = None
         self._random = random.Random(f"operator:{seed}")
         self._csrf = ""
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -81,11 +96,14 @@ class Operator:
                         continue
                     if self.habits.works:
                         self._pick_up()
+                    if self.habits.calls_back and (self._ringing_back is None or self._ringing_back.done()):
+                        self._ringing_back = asyncio.create_task(self._ring_back(), name="ring back")
                     await asyncio.sleep(POLL_S / 2)
             finally:
-                for task in list(self._busy.values()):
+                tasks = [*self._busy.values(), *([self._ringing_back] if self._ringing_back is not None else [])]
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*self._busy.values(), return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def detail(self, incident: str) -> dict[str, Any] | None:
         """The whole incident with its timeline and legs, or None when the console does not answer."""
@@ -112,7 +130,7 @@ class Operator:
         assert self._client is not None
         session = (await self._client.get("/api/v1/session")).raise_for_status().json()
         self._csrf = str(session["csrf"])
-        answer = await self._client.post("/api/v1/duty", json={"name": self.habits.name}, headers=self._headers())
+        answer = await self._client.post("/api/v1/duty", json={"name": self.habits.name, "extension": EXTENSION}, headers=self._headers())
         session = answer.raise_for_status().json()
         self._csrf = str(session.get("csrf", self._csrf))
         self.on_duty.set()
@@ -170,6 +188,12 @@ class Operator:
         if state == "raised":
             return "acknowledge"
         if state == "acknowledged" and row.get("owner") in (None, self.habits.name):
+            if kind.startswith("call_") and not row.get("name") and not row.get("candidates") and (str(row["id"]), "identify") not in self._tried:
+                return "identify"
+            if self.habits.calls_back and "call_due" in (row.get("flags") or ()):
+                return None  # has its turn in the list
+            if self.habits.resolves and (str(row["id"]) in self.called_back or (leg == "accepted" and row.get("leg_responder") in self._rung)):
+                return "resolve"
             if leg in (None, "declined", "expired", "failed", "withdrawn") and kind in ORDER_KINDS:
                 return "dispatch"
             if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT)):
@@ -183,6 +207,8 @@ class Operator:
         await asyncio.sleep(self._random.uniform(*pause))
         if step == "acknowledge" and await self._command(incident, "acknowledge", {}):
             self.counts.acknowledged += 1
+        elif step == "identify":
+            await self._identify(incident)
         elif step == "dispatch" and await self._command(incident, "dispatch", {}):
             self.counts.dispatched += 1
         elif step == "resolve":
@@ -193,7 +219,56 @@ class Operator:
         elif step == "call_back" and await self._command(incident, "call_back", {"satisfaction": 5}):
             self.counts.closed += 1
 
-    async def _command(self, incident: str, action: str, body: dict[str, object]) -> bool:
+    async def _identify(self, incident: str) -> None:
+        """Who calls is nobody's number, but somebody's contact: it is about them."""
+        detail = await self.detail(incident) or {}
+        hints = [hint for hint in (detail.get("incident") or {}).get("hints", ()) if hint.get("why") == "contact"]
+        if len(hints) == 1 and await self._command(incident, "identify", {"person": hints[0]["id"]}):
+            self.counts.identified += 1
+
+    async def _ring_back(self) -> None:
+        """Ring the first of the call-back list, tell what came of it, and take the task off."""
+        assert self._client is not None
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            waiting = (await self._client.get("/api/v1/call-backs")).raise_for_status().json()["call_backs"]
+            keys = [(RANK.get(str(row["severity"]), 9), str(row["first_attempt_at"])) for row in waiting]
+            if keys != sorted(keys):
+                self.disorder.append(f"the list has {' '.join(str(row['id']) for row in waiting)}")
+            mine = [row for row in waiting if row.get("owner") in (None, self.habits.name)]
+            if not mine:
+                return
+            incident = str(mine[0]["id"])
+            await asyncio.sleep(self._random.uniform(*self.habits.act_after))
+            if mine[0].get("state") == "raised" and await self._command(incident, "acknowledge", {}):
+                self.counts.acknowledged += 1
+            ref = await self._caller_of(incident)
+            if ref and await self._command(incident, "dial", {"contact": ref}, done=202):
+                await self._talked(incident)
+            if await self._command(incident, "call_back", {}):
+                self.counts.called_back += 1
+                self.called_back[incident] = time.monotonic()
+                if len(self.called_back) > MAX_ROWS:
+                    self.called_back.popitem(last=False)
+
+    async def _caller_of(self, incident: str) -> str:
+        """Under which reference the caller can be rung, "" when nobody knows: their number may be the person's own."""
+        detail = await self.detail(incident) or {}
+        numbers = {str(one["ref"]): one["phone"] for one in detail.get("dial", ())}
+        caller = (detail.get("incident") or {}).get("caller")
+        return "caller" if "caller" in numbers else next((ref for ref, phone in numbers.items() if phone == caller), "")
+
+    async def _talked(self, incident: str) -> None:
+        """Until the timeline tells what came of the newest dial; who does not answer is not waited for longer than RINGING_S."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RINGING_S):
+                while True:
+                    timeline = (await self.detail(incident) or {}).get("timeline", ())
+                    dials = [entry for entry in timeline if entry.get("kind") == "dial"]
+                    if dials and (dials[-1].get("detail") or {}).get("outcome"):
+                        return
+                    await asyncio.sleep(POLL_S)
+
+    async def _command(self, incident: str, action: str, body: dict[str, object], done: int = 200) -> bool:
         """POST one command; a refusal is counted by its reason, never raised."""
         assert self._client is not None
         try:
@@ -201,7 +276,7 @@ class Operator:
         except httpx.HTTPError:
             self.counts.unreachable += 1
             return False
-        if answer.status_code == 200:
+        if answer.status_code == done:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 self._note_row(answer.json()["incident"])
             return True

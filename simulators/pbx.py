@@ -14,12 +14,13 @@ from simulators.exchange.call import Mode, Plan
 from simulators.exchange.esl_server import EslServer
 from simulators.exchange.mirror import Mirror
 from simulators.exchange.model import TRUNK, Exchange, Settings
+from simulators.exchange.sip_face import SipFace
 from simulators.exchange.virtual import People
 from simulators.hep_writer import Agent
 from simulators.sip_text import Address, Dialog, chinese_forms
 
 PROXY: Address = ("192.0.2.10", 5060)  # rings the desk directly: one leg
-AGENTS = tuple(str(8001 + place) for place in range(60))  # more than a scenario has calls at once
+AGENTS = 60  # more than a scenario has calls at once; the first is 8001
 REACHES_QUEUE_S = 0.1  # whoever gives up in the queue has come that far
 AMI_USER, AMI_SECRET, ESL_PASSWORD = "gateway", "gateway", "simulated"
 
@@ -60,6 +61,8 @@ class PlacedCall:
 class Pbx:
     """target: a HEP listener (UDP: nothing is known to have arrived); ami_port, esl_port: where to listen ourselves, 0 any free port.
 
+    sip: take SIP calls too, over UDP and TCP on a free port.
+
     lose, double: chances that a mirrored packet is never sent, as UDP loses it, or sent twice, as a mirror port does.
     """
 
@@ -69,6 +72,8 @@ class Pbx:
         *,
         ami_port: int | None = None,
         esl_port: int | None = None,
+        sip: bool = False,
+        agents: int = AGENTS,
         seed: object = 0,
         agent: Agent = Agent(name="hotline-pbx"),  # noqa: B008
         area_code: str = "",
@@ -76,13 +81,25 @@ class Pbx:
         self.area_code = area_code
         self.calls: list[PlacedCall] = []
         self.lose = self.double = 0.0
-        self.exchange = Exchange(Settings(agents=AGENTS, seed=seed))
+        self.exchange = Exchange(Settings(agents=tuple(str(8001 + place) for place in range(agents)), seed=seed))
         self.ami = AmiServer(self.exchange, {AMI_USER: User(AMI_SECRET)}) if ami_port is not None else None
         self.esl = EslServer(self.exchange, ESL_PASSWORD) if esl_port is not None else None
+        self.sip: SipFace | None = None
+        self._takes_sip = sip
         self._ports = (ami_port or 0, esl_port or 0)
         self._target, self._agent, self._seed = target, agent, seed
         self._mirror: Mirror | None = None
         self._random = random.Random(f"pbx:{seed}")
+
+    @property
+    def is_heard(self) -> bool:
+        """Is somebody logged in at the manager, where one is to be? A mirror and an event socket ask for nothing."""
+        return self.ami is None or any(session.user is not None for session in self.ami.sessions)
+
+    @property
+    def sip_address(self) -> Address | None:
+        """Where SIP calls are taken."""
+        return ("127.0.0.1", self.sip.port) if self.sip is not None else None
 
     @property
     def packets(self) -> int:
@@ -94,6 +111,9 @@ class Pbx:
         if self._target is not None:
             self._mirror = Mirror(self._target, time.time, agent=self._agent, seed=self._seed)
             self.exchange.faces.append(self._mirror)
+        if self._takes_sip:
+            self.sip = SipFace(self.exchange, self._mirror)
+            await self.sip.start()
         if self.ami is not None:
             await self.ami.start(self._ports[0])
         if self.esl is not None:
@@ -102,6 +122,8 @@ class Pbx:
 
     async def __aexit__(self, *_: object) -> None:
         await self.exchange.stop()
+        if self.sip is not None:
+            await self.sip.stop()
         if self.ami is not None:
             await self.ami.stop()
         if self.esl is not None:

@@ -38,7 +38,10 @@ def choose_cast(scenario: Scenario, district: District, seed: str, used: set[int
         fitting = [
             place
             for place, member in enumerate(district.members)
-            if place not in taken and _fits(cast, member) and not (member.phone and "phone" in cast.has and member.phone in numbers)
+            if place not in taken
+            and _fits(cast, member)
+            and _lives_where(cast, member, district)
+            and not (member.phone and "phone" in cast.has and member.phone in numbers)
         ]
         fresh = [place for place in fitting if place not in used]
         pool = fresh if len(fresh) >= cast.count else fitting
@@ -60,6 +63,11 @@ def _fits(cast: Cast, member: Member) -> bool:
     if "wearable" in cast.has and member.panel and "panel" not in cast.has:
         return False
     return all(member.has(means) for means in cast.has)
+
+
+def _lives_where(cast: Cast, member: Member, district: District) -> bool:
+    """In a town whose stations are rung, or in one whose stations are not, as the part wants it."""
+    return not district.rung_towns or (member.town in district.rung_towns) is cast.rung
 
 
 def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 0, scale: float = 1.0, used: set[int] | None = None) -> Plan:

@@ -57,7 +57,7 @@ class Report:
         answers = "  ".join(f"{name} {count}" for name, count in self.stations.get("answers", {}).items()) or "none"
         lines.append(
             f"  {'stations':<12}"
-            + "   ".join(f"{name} {self.stations[name]}" for name in ("orders", "repeats", "duplicates") if name in self.stations)
+            + "   ".join(f"{name} {self.stations[name]}" for name in ("orders", "repeats", "duplicates", "rung", "keys") if name in self.stations)
         )
         lines.append(f"  {'answers':<12}{answers}")
         if self.operator:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from simulators.district import District, Member, read_district
+from simulators.district import CALLS, District, Member, read_district
 from simulators.expectations import Pending, World, judge
 from simulators.faults import play_fault
 from simulators.pbx import Outcome
@@ -61,7 +61,7 @@ class _Run:
         self.stop = stop
         self.district: District = read_district(targets.district)
         self.seen = build_witnesses(scenario, targets, self.district, seed, self._behave)
-        self.world = World(self.seen.stations, self.seen.operator, self.district.parents)
+        self.world = World(self.seen.stations, self.seen.operator, self.district.parents, self.seen.rung)
         self.pending: list[Pending] = []
         self.judged: deque[Pending] = deque()
         self.parts: dict[str, set[str]] = {}
@@ -78,6 +78,8 @@ class _Run:
         async with contextlib.AsyncExitStack() as stack:
             if seen.pbx is not None:
                 await stack.enter_async_context(seen.pbx)
+            if seen.homes is not None:
+                await stack.enter_async_context(seen.homes)
             background = [asyncio.create_task(part.run()) for part in seen.running()]
             background.append(asyncio.create_task(self._tell()))
             drama = asyncio.create_task(self._drama())
@@ -186,9 +188,14 @@ class _Run:
         elif do.via == "button" and seen.receiver is not None:
             self._keep(seen.receiver.press(member.button))
             self._expect(step, member.button, now_ms, exact=False)
-        elif do.via == "phone" and seen.pbx is not None:
+        elif do.via == "home_unit" and seen.homes is not None:
+            pressed = seen.homes.press(member.home_unit, do.what, do.talk if do.voice else 0)
+            self._keep(seen.homes.play(pressed))
+            self._expect(step, member.home_unit, now_ms, exact=False, lacks=pressed.lacks)
+        elif do.via in CALLS and seen.pbx is not None:
             display = member.name if do.gbk_name else ""
-            self._keep(seen.pbx.call(step.label, member.phone, Outcome(do.what), called=do.called, ring_s=do.ring, talk_s=do.talk, display=display))
+            number = member.phone if do.via == "phone" else member.contact
+            self._keep(seen.pbx.call(step.label, number, Outcome(do.what), called=do.called, ring_s=do.ring, talk_s=do.talk, display=display))
             self._expect(step, None, now_ms, exact=False)
 
     def _keep(self, work: Any) -> None:
@@ -196,11 +203,20 @@ class _Run:
         self.seen.calls.add(task)
         task.add_done_callback(self.seen.calls.discard)
 
-    def _expect(self, step: Step, device: str | None, ts: int, *, exact: bool, sent_at: Callable[[], float | None] = lambda: None) -> None:
+    def _expect(
+        self,
+        step: Step,
+        device: str | None,
+        ts: int,
+        *,
+        exact: bool,
+        sent_at: Callable[[], float | None] = lambda: None,
+        lacks: Callable[[], str] = lambda: "",
+    ) -> None:
         if step.do.expect:
             now = time.monotonic()
             do = step.do
-            within = do.within + (do.ring + do.talk if do.via == "phone" else 0)
+            within = do.within + (do.ring + do.talk if do.via in CALLS else do.talk if do.voice else 0)
             self.pending.append(
                 Pending(
                     f"{step.label} {device or ''}".strip(),
@@ -215,6 +231,7 @@ class _Run:
                     now + within,
                     do.within,
                     sent_at=sent_at,
+                    lacks=lacks,
                 )
             )
 
@@ -257,7 +274,7 @@ class _Run:
     def _file(self, pending: Pending) -> None:
         self.judged.append(pending)
         if pending.latency_ms is not None:
-            group = "by operator" if pending.via == "phone" or pending.what in BY_HAND else pending.via
+            group = "by operator" if pending.via in CALLS or pending.what in BY_HAND else pending.via
             self.latencies.setdefault(group, deque(maxlen=MAX_JUDGED)).append(pending.latency_ms)
         if len(self.judged) > MAX_JUDGED:
             old = next((kept for kept in self.judged if kept.state != "failed"), self.judged[0])
@@ -287,6 +304,9 @@ class _Run:
             self._whole(
                 "outage lived through", seen.stations.link.outages >= expect.outages, f"{seen.stations.link.outages} outage(s) of the broker seen"
             )
+        if self.scenario.operator.calls_back and seen.operator is not None:
+            wrong = seen.operator.disorder
+            self._whole("call-backs in order, nobody forgotten", not wrong, "; ".join(wrong[:5]))
         if expect.refused_blocks and seen.panel is not None:
             refused = sum(len(call.refusals) for call in seen.panel.calls)
             self._whole("damaged blocks refused", refused >= expect.refused_blocks, f"{refused} block(s) refused")
@@ -323,7 +343,10 @@ class _Run:
 
     def _stations(self) -> dict[str, Any]:
         counts = self.seen.stations.counts if self.seen.stations is not None else None
-        return {} if counts is None else {name: getattr(counts, name) for name in counts.__slots__}
+        if counts is None:
+            return {}
+        rung = {"rung": len(self.seen.rung.rings), "keys": self.seen.rung.keys} if self.seen.rung is not None else {}
+        return {name: getattr(counts, name) for name in counts.__slots__} | rung
 
     def _operator(self) -> dict[str, Any]:
         counts = self.seen.operator.counts if self.seen.operator is not None else None
@@ -345,7 +368,7 @@ class _Run:
 
 def devices_of(member: Member) -> set[str]:
     """All by which an order about this one can be known: its devices and, for calls, the person."""
-    return {name for name in (member.wearable, member.panel, member.button, member.person) if name}
+    return {name for name in (member.wearable, member.panel, member.button, member.home_unit, member.person) if name}
 
 
 def around(degrees: float, chance: random.Random) -> float:

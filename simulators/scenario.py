@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from simulators.district import MEANS
+from simulators.district import CALLS, MEANS
+from simulators.homes import MESSAGES
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 OUTCOMES = (
@@ -15,24 +16,32 @@ OUTCOMES = (
 )  # fmt: skip
 MANNERS = ("helpful", "declines", "late", "silent")
 FAULTS = ("line_noise", "unplug", "broker_restart", "call_noise")
-EXPECTATIONS = ("order", "repeat", "once", "nothing", "escalated", "incident", "joined", "cancelled", "all_offered")
+EXPECTATIONS = (
+    "order", "repeat", "once", "nothing", "escalated", "incident", "joined", "one_incident", "cancelled", "all_offered", "called_back",
+)  # fmt: skip
 NOBODY = ("stranger", "anonymous")  # callers that no register knows
 
 
 class Cast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part to be played by somebody of the register, chosen by the seed; `count` of them under one name."""
+    """A part to be played by somebody of the register, chosen by the seed; `count` of them under one name.
+
+    rung: they live where the stations get their orders by telephone; others live elsewhere. Without such stations it says nothing.
+    """
 
     name: str
     has: tuple[str, ...]
     person: str = ""
     shares_phone: bool = False
+    rung: bool = False
     count: int = 1
 
 
 class Do(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody does something: at a time, `every` so often, or `count` times `between` two times. Seconds of the scenario.
 
-    via wearable: `what` is a kind (sos, fall, help …); panel: call or cancel; button: press; phone: how the call goes.
+    via wearable: `what` is a kind (sos, fall, help …); panel: call or cancel; button: press; home_unit: alarm, fall, low_battery, heartbeat
+    or reset; phone: how the call goes; contact: the same, but the first of their contacts calls about them.
+    voice: the home unit calls after its alarm was taken over, and talks for `talk` seconds.
     `expect` must come true `within` so many seconds. copies: the same message that often; lost: it never leaves.
     """
 
@@ -52,6 +61,7 @@ class Do(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ring: float = 1.5
     talk: float = 4
     gbk_name: bool = False
+    voice: bool = False
 
 
 class Behaves(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,11 +99,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The person at the console. works = false: only looks on."""
+    """The person at the console. works = false: only looks on. calls_back: rings the callers of the call-back list, first things first."""
 
     name: str = "李娜"
     works: bool = True
     resolves: bool = True
+    calls_back: bool = False
     acknowledge_after: tuple[float, float] = (1.0, 3.0)
     act_after: tuple[float, float] = (0.5, 1.5)
 
@@ -109,7 +120,10 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `seconds` is its own length, `plan_share` the part of it in which things happen; the rest waits for answers."""
+    """The whole file. `seconds` is its own length, `plan_share` the part of it in which things happen; the rest waits for answers.
+
+    agents: telephones of the hotline's exchange, 8001 and up.
+    """
 
     name: str
     about: str = ""
@@ -117,6 +131,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seconds: float = 60
     plan_share: float = 0.66
     endless: bool = False
+    agents: int = 60
     cast: tuple[Cast, ...] = ()
     do: tuple[Do, ...] = ()
     behaviour: tuple[Behaves, ...] = ()
@@ -203,13 +218,17 @@ def _contradictions(scenario: Scenario) -> list[str]:
         elif do.who in parts:
             if do.via not in parts[do.who].has:
                 faults.append(f"{where}.via: the part {do.who!r} has no {do.via}. Add it to `has` of that cast")
-        elif not (do.via == "phone" and do.who in NOBODY):
+        elif not (do.via in CALLS and do.who in NOBODY):
             faults.append(f'{where}.who: nobody in the cast is called {do.who!r}. Add a [[cast]], or use {" or ".join(NOBODY)} with via = "phone"')
-        allowed = {"phone": OUTCOMES, "panel": ("call", "cancel"), "button": ("press",)}.get(do.via)
+        allowed = {"phone": OUTCOMES, "contact": OUTCOMES, "home_unit": tuple(MESSAGES), "panel": ("call", "cancel"), "button": ("press",)}.get(
+            do.via
+        )
         if allowed is not None and do.what not in allowed:
             faults.append(f"{where}.what: {do.what!r} is none of {', '.join(allowed)}")
         if do.expect and do.expect not in EXPECTATIONS:
             faults.append(f"{where}.expect: {do.expect!r} is none of {', '.join(EXPECTATIONS)}")
+        if do.voice and do.via != "home_unit":
+            faults.append(f"{where}.voice: only a home unit calls after its alarm")
         latest = max(do.at or 0, *(do.between or (0, 0)))
         if latest > scenario.seconds:
             faults.append(f"{where}: happens at {latest:g} s, after the end. Raise `seconds` or move it")

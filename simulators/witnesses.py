@@ -11,12 +11,15 @@ from typing import Any
 import httpx
 
 from simulators.button_receiver import ButtonReceiver
-from simulators.district import LINES, District
+from simulators.district import CALLS, LINES, District
 from simulators.espa_panel import EspaPanel, PanelCall
+from simulators.home_link import Receiver
+from simulators.homes import Homes, Pressed
 from simulators.mqtt_link import BrokerAddress
 from simulators.operator import Habits, Operator
 from simulators.pbx import Pbx
 from simulators.pseudo_terminal import PseudoTerminal
+from simulators.rung import RungStations
 from simulators.scenario import Scenario
 from simulators.stations import MAX_ORDERS, Choose, Stations
 from simulators.wearables import Fleet, Message
@@ -44,6 +47,11 @@ class Targets:
     ready_s: float = READY_S
     ami_port: int | None = None  # where we are the exchange that the gateway connects to
     esl_port: int | None = None
+    sip: Receiver | None = None  # where home units send their alarms
+
+    @property
+    def hears_calls(self) -> bool:
+        return self.hep is not None or self.ami_port is not None or self.esl_port is not None
 
 
 class MissingTarget(ValueError):
@@ -56,8 +64,10 @@ def check_targets(scenario: Scenario, targets: Targets) -> None:
     missing = []
     if targets.broker is None:  # orders are seen there, whoever cried
         missing.append("--broker mqtt://… (orders arrive there)")
-    if "phone" in used and targets.hep is None and targets.ami_port is None and targets.esl_port is None:
+    if (used & set(CALLS) or any(do.voice for do in scenario.do)) and not targets.hears_calls:
         missing.append("--hep host:port, --ami-port or --esl-port (the scenario has calls)")
+    if "home_unit" in used and targets.sip is None:
+        missing.append("--sip udp:HOST:PORT (the scenario has home units)")
     if used & {"panel", "button"} and targets.serial_dir is None:
         missing.append("--serial-dir DIR (the scenario has a panel or buttons)")
     if missing:
@@ -73,6 +83,8 @@ class Witnesses:
     panel: EspaPanel | None = None
     receiver: ButtonReceiver | None = None
     pbx: Pbx | None = None
+    homes: Homes | None = None
+    rung: RungStations | None = None
     operator: Operator | None = None
     calls: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -84,10 +96,11 @@ class Witnesses:
         """Those that have a `run()` of their own."""
         return [part for part in (self.stations, self.fleet, self.panel, self.operator) if part is not None]
 
-    def unconfirmed(self) -> list[Message | PanelCall]:
+    def unconfirmed(self) -> list[Message | PanelCall | Pressed]:
         """Alarms and calls that nobody has confirmed yet."""
-        late: list[Message | PanelCall] = [message for message in (self.fleet.alarms if self.fleet else ()) if message.confirmed is None]
+        late: list[Message | PanelCall | Pressed] = [message for message in (self.fleet.alarms if self.fleet else ()) if message.confirmed is None]
         late += [call for call in (self.panel.calls if self.panel else ()) if call.confirmed is None]
+        late += [pressed for pressed in (self.homes.pressed if self.homes else ()) if not pressed.confirmed]
         return late
 
     def surprises(self, district: District, since_ms: int) -> list[str]:
@@ -115,6 +128,10 @@ class Witnesses:
             found["panel"] |= {"refused": sum(len(call.refusals) for call in calls), "polls": self.panel.polls}
         if self.receiver is not None:
             found["buttons"] = {"sent": len(self.receiver.presses), "lines": self.receiver.lines_sent}
+        if self.homes is not None:
+            pressed = self.homes.pressed
+            found["home_units"] = {"sent": len(pressed), "confirmed": sum(one.confirmed for one in pressed)}
+            found["home_units"]["calls"] = sum(one.has_called for one in pressed)
         if self.pbx is not None:
             found["calls"] = {"sent": len(self.pbx.calls), "packets": self.pbx.packets}
             for call in self.pbx.calls:
@@ -132,6 +149,9 @@ class Witnesses:
         if self.panel is not None:
             panel = self.panel
             waiting["an answer to the panel's poll"] = lambda: panel.polls_answered > 0
+        if self.pbx is not None:
+            pbx = self.pbx
+            waiting["a login at the exchange's manager"] = lambda: pbx.is_heard
         if self.operator is not None:
             operator = self.operator
             waiting["the console"] = operator.on_duty.is_set
@@ -164,12 +184,26 @@ def build_witnesses(scenario: Scenario, targets: Targets, district: District, se
             found.panel = EspaPanel(PseudoTerminal(targets.serial_dir / PANEL_PORT))
         if "button" in used:
             found.receiver = ButtonReceiver(PseudoTerminal(targets.serial_dir / BUTTON_PORT))
-    if "phone" in used:
-        found.pbx = Pbx(targets.hep, ami_port=targets.ami_port, esl_port=targets.esl_port, seed=seed, area_code=district.area_code)
+    speaks = any(do.voice for do in scenario.do)
+    if used & set(CALLS) or speaks or (district.rung and (targets.ami_port is not None or targets.esl_port is not None)):
+        pbx = Pbx(
+            targets.hep,
+            ami_port=targets.ami_port,
+            esl_port=targets.esl_port,
+            sip=speaks,
+            agents=scenario.agents,
+            seed=seed,
+            area_code=district.area_code,
+        )
+        found.pbx, found.rung = pbx, RungStations(pbx.exchange, district.rung, seed)
+        if targets.sip is not None and "home_unit" in used:
+            found.homes = Homes(targets.sip, lambda: pbx.sip_address)
+    elif targets.sip is not None and "home_unit" in used:
+        found.homes = Homes(targets.sip, lambda: None)
     if targets.console is not None:
         wanted = scenario.operator
-        habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves)
-        found.operator = Operator(targets.console, habits, seed=seed)
+        habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves, wanted.calls_back)
+        found.operator = Operator(targets.console, habits, seed=seed, rung={district.names[name] for name in district.rung.values()})
     return found
 
 

@@ -30,6 +30,7 @@ GIVEN_MEN = (
 RELATIONS = ("女儿", "儿子", "儿媳", "女婿", "邻居", "侄子", "外孙女")
 HEALTH = ("高血压", "糖尿病", "冠心病", "轻度认知障碍", "脑梗后遗症", "慢阻肺", "膝关节置换术后", "青霉素过敏")
 MODELS = ("Invented Watch A", "Invented Pendant B")
+HOME_UNIT = "Invented Home Unit SCAIP"
 
 
 @dataclass(frozen=True)
@@ -344,6 +345,8 @@ def people_of(district: District, communities: list[Community], count: int) -> P
         people.contacts += contacts_of(chance, person, number)
         if number > len(rooms) and chance.random() < district.watched:
             people.devices.append({"id": f"w-{number:06d}", "line": "wearables", "person": person["id"], "model": chance.choice(MODELS)})
+        elif number > len(rooms) and number % 10 == 3:  # the id is the controller id in its messages; on whatever line they come
+            people.devices.append({"id": f"12349{number:05d}", "person": person["id"], "place": "客厅", "model": HOME_UNIT})
         if number > len(rooms) and number % 97 == 0 and buttons < 12:
             buttons += 1
             people.devices.append(
