@@ -23,6 +23,11 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True):
     shown: str = ""
     ring_s: float = 30
 
+    @property
+    def rings_s(self) -> float:
+        """How long it may ring in all: at the agent, and then at the number."""
+        return 2 * self.ring_s
+
 
 class Ring(msgspec.Struct, frozen=True, kw_only=True):
     """Ring a number, say the message, take one key. keys: those that count as an answer; say: words for a speaking exchange."""
@@ -33,6 +38,11 @@ class Ring(msgspec.Struct, frozen=True, kw_only=True):
     say: str = ""
     keys: tuple[str, ...] = ("1", "2")
     ring_s: float = 30
+
+    @property
+    def rings_s(self) -> float:
+        """How long it may ring in all."""
+        return self.ring_s
 
 
 class HangUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +64,7 @@ Wish = Dial | Ring | HangUp | Transfer
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a wish.
 
-    outcome: done (Dial: both talk, or the far end rings, whichever the exchange can tell; Ring: a key was pressed) | busy | no_answer |
+    outcome: done (Dial: both talk; Ring: a key was pressed) | busy | no_answer |
     no_key (it was taken, nobody pressed) | refused (the exchange said no: `reason` says what) | unknown_call | lost (connection gone) | failed.
     """
 
@@ -86,7 +96,7 @@ class Exchange(Protocol):
     name: str
 
     async def ask(self, wish: Wish) -> Told:
-        """Carry it out and wait for what it came to (never longer than the wish's ring_s and 30 s). Cancelling: it may still be carried out."""
+        """Carry it out and wait for what it came to (never longer than the wish's rings_s and 30 s). Cancelling: it may still be carried out."""
         ...
 
 

@@ -35,7 +35,7 @@ PAUSE_AT = HOLD_EVENTS // 2
 RESUME_AT = HOLD_EVENTS // 4
 LOOK_S = 0.1  # how often a paused line looks whether enough is stored
 MAX_WISHES = 64  # under way at once; `[telephone]` allows fewer, this stops a bug from filling the exchange
-WISH_S = 30.0  # beyond its own ring_s an exchange may take so long to say what became of a wish (drivers.telephone)
+WISH_S = 30.0  # beyond all ringing an exchange may take so long to say what became of a wish (drivers.telephone)
 SETTLE_S = 2.0  # what was heard right before the connection went is stored before the line counts as lost
 
 log = structlog.get_logger()
@@ -113,7 +113,7 @@ class ClientLine:
         token = next(self._tokens)
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         self._wishes[token] = future
-        limit_s = WISH_S + (wish.ring_s if isinstance(wish, Dial | Ring) else 0.0)
+        limit_s = WISH_S + (wish.rings_s if isinstance(wish, Dial | Ring) else 0.0)
         try:
             self.codec.ask(wish, token, clock.monotonic())
             if self._run is not None:

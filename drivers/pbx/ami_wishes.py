@@ -16,7 +16,7 @@ from drivers.pbx.ami_channel import OURS
 from drivers.pbx.ami_message import Message, write_action
 from drivers.telephone import Dial, HangUp, Ring, Told, Transfer, Wish
 
-LIMIT_S = 28.0  # beyond ring_s; the line gives a wish up after 30
+LIMIT_S = 28.0  # beyond all ringing; the line gives a wish up after 30
 ANSWER_S = 10.0  # for actions that are answered at once
 MAX_WISHES = 200
 MAX_SAY = 512  # octets of the text for a speaking exchange; Asterisk's line buffer for an action is 1 KiB
@@ -134,7 +134,7 @@ class AmiWishes:
             self._originated(message)
         elif message.name == "UserEvent":
             self._pressed(message)
-        elif message.name in ("DialState", "DialEnd"):
+        elif message.name == "DialEnd":
             self._far_end(message)
         elif message.name == "Hangup":
             for one in self._of_channel(message["Uniqueid"]):
@@ -163,14 +163,14 @@ class AmiWishes:
                 self._tell(one, "done" if key in one.wish.keys else "no_key", key=key if key in one.wish.keys else "")
 
     def _far_end(self, message: Message) -> None:
-        """The number that a Dial asks for: it rings, is taken, or is not to be had."""
+        """The number that a Dial asks for is taken, or is not to be had."""
         status = message["DialStatus"]
         for one in self._of_channel(message["Linkedid"] or message["DestLinkedid"]):
             if not isinstance(one.wish, Dial) or message["DestUniqueid"] == one.uid:
                 continue
-            if (message.name == "DialState" and status == "RINGING") or status == "ANSWER":
+            if status == "ANSWER":
                 self._tell(one, "done")
-            elif message.name == "DialEnd" and status in _STATUSES:
+            elif status in _STATUSES:
                 self._tell(one, _STATUSES[status], reason=status.lower())
 
     def _of_channel(self, uid: str) -> list[_UnderWay]:
@@ -193,7 +193,7 @@ class AmiWishes:
                 self._send("Redirect", action, Channel=channel, Context=self._options.transfer_context, Exten=wish.to, Priority="1")
             return
         uid = OURS + wish.id
-        self._under_way[action] = _UnderWay(token, wish, action, uid, now + wish.ring_s + LIMIT_S)
+        self._under_way[action] = _UnderWay(token, wish, action, uid, now + wish.rings_s + LIMIT_S)
         self._originate(wish, action, uid)
 
     def _originate(self, wish: Dial | Ring, action: str, uid: str) -> None:

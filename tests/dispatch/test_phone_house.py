@@ -18,6 +18,7 @@ from waiting import wait_until
 
 from gateway.app import STATIC, House
 from gateway.config import read_config
+from gateway.console.dialling import Dialling
 from gateway.console.http import make_app
 from gateway.core.command import Command
 from gateway.core.incident import Action, Incident, LegState, State
@@ -239,6 +240,17 @@ async def test_an_operator_dials_by_reference_and_hangs_up(tmp_path: Path, pbx: 
             assert (hung_up.status_code, hung_up.json()) == (200, {"outcome": "done"})
             await wait_until(lambda: not pbx.exchange.calls, "both telephones are free")
             assert ELDER not in str([entry.facts for entry in await house.timeline(incident) if entry.kind in ("dial", "hang_up")])
+
+
+@pytest.mark.parametrize(("does", "outcome"), [("busy", "busy"), ("nothing", "no_answer")])
+async def test_an_operator_sees_that_nobody_was_reached(tmp_path: Path, pbx: Pbx, does: str, outcome: str) -> None:
+    pbx.exchange.answerers |= {"8001": Answerer(after_s=0.05, key=""), ELDER: Answerer(does=does, after_s=0.05, key="")}
+    pbx.answers(STATION, key="1")
+    async with Place(tmp_path, pbx).runs() as house:
+        incident = (await cries(house)).id
+        await house.command(Command(action=Action.ASSIGN, actor="李娜", incident=incident, facts={"to": "李娜"}))
+        await Dialling(house).dial("李娜", "8001", only(house), "person")
+        assert (await outcomes(house, incident, "dial", 2))[1]["outcome"] == outcome
 
 
 async def outcomes(house: House, incident: str, kind: str, count: int) -> list[dict[str, object]]:

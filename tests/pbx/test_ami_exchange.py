@@ -107,9 +107,10 @@ async def test_dialling_for_an_agent_and_hanging_up(heard: Heard, pbx: Exchange)
     assert heard.events == []
 
 
-async def test_a_dial_is_done_when_the_far_end_rings(heard: Heard, pbx: Exchange) -> None:
-    pbx.answerers |= {"8001": Answerer(after_s=0.05), NUMBER: Answerer(does="nothing")}
-    assert await heard.line.ask(Dial(id="d1", agent="8001", number=NUMBER, ring_s=1)) == Told(outcome="done")
+@pytest.mark.parametrize(("does", "outcome"), [("nothing", "no_answer"), ("busy", "busy"), ("answers", "done")])
+async def test_a_dial_is_done_when_both_talk_and_not_when_it_rings(heard: Heard, pbx: Exchange, does: str, outcome: str) -> None:
+    pbx.answerers |= {"8001": Answerer(after_s=0.05, key=""), NUMBER: Answerer(does=does, after_s=0.05, key="", talk_s=5)}
+    assert (await heard.line.ask(Dial(id="d1", agent="8001", number=NUMBER, ring_s=1))).outcome == outcome
 
 
 async def test_an_agent_who_does_not_pick_up(heard: Heard, pbx: Exchange) -> None:

@@ -50,7 +50,9 @@ def test_a_dial_rings_the_agent_first_and_carries_our_id(desk: Desk) -> None:
     }
     originated(desk, sent)
     assert desk.codec.answers() == []
-    desk.say(far_end("DialState", "RINGING"), far_end("DialEnd", "ANSWER"))
+    desk.say(far_end("DialState", "RINGING"))
+    assert desk.codec.answers() == []
+    desk.say(far_end("DialEnd", "ANSWER"))
     assert desk.codec.answers() == [(7, Told(outcome="done"))]
 
 
@@ -187,7 +189,7 @@ def test_a_text_to_say_cannot_leave_its_variable(desk: Desk) -> None:
 
 def test_nobody_ever_says_what_became_of_it(desk: Desk) -> None:
     ask(desk, DIAL)
-    desk.advance(DIAL.ring_s + LIMIT_S - 1)
+    desk.advance(DIAL.rings_s + LIMIT_S - 1)
     assert desk.codec.answers() == []
     desk.advance(2)
     assert desk.codec.answers() == [(7, Told(outcome="failed", reason="timeout"))]
