@@ -4,6 +4,7 @@ The user agent owns the wire (transactions, digest, receipts after the commit); 
 one: write a module with a handler and its options, then one function and one row here.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -40,6 +41,17 @@ class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     now: float
     received_at: datetime
     message: Message
+
+
+# sip-ua.md, section 3: a request is repeated for 32 s (64 × T1). The same Call-ID and CSeq later are a device that began to count anew.
+REPEATED_S = 32.0
+
+
+def message_identity(received: Received) -> str:
+    """The `dedup` of a message that has no id of its own: the same sender, Call-ID, CSeq and octets, within the same half minute."""
+    told = f"{received.from_uri}\0{received.call_id}\0{received.cseq}\0".encode("utf-8", "surrogateescape")
+    digest = hashlib.blake2b(told + received.body, digest_size=12).hexdigest()
+    return f"{digest}:{int(received.received_at.timestamp() // REPEATED_S)}"
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ import math
 
 import msgspec
 
-from drivers.contract import Rejected, Signal
-from drivers.sip.bodies import Reading, Received
+from drivers.contract import Rejected, Signal, believed_time
+from drivers.sip.bodies import Reading, Received, message_identity
 from drivers.sip.message import Uri
 from drivers.sip.multipart import body_parts
 from drivers.sip.pidf import METRES_PER_DEGREE, Place, read_pidf, read_time
@@ -67,7 +67,7 @@ class CapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CapBody:
-    """The handler of CAP bodies of one line (`drivers.sip.bodies`). The identity of an alert is its sender, identifier and time (CAP 3.2.1)."""
+    """The handler of CAP bodies of one line (`drivers.sip.bodies`). An alert is the same when all of it is."""
 
     media_types = (MEDIA_TYPE, MULTIPART)
 
@@ -91,21 +91,21 @@ class CapBody:
         except MalformedXml as fault:
             return self._refused(fault.reason, received)
         places = [place for part in parts if part.content_type == PIDF and (place := read_pidf(part.body)) is not None]
-        return Reading(signals=tuple(self._signals(root, received, places[0] if places else None)))
+        return Reading(signals=tuple(self._signals(root, alert, received, places[0] if places else None)))
 
     def settled(self, reading: Reading, stored: bool, now: float) -> None:
-        """Nothing is remembered: an alert's identity is good for ever."""
+        """Nothing is remembered."""
 
     def _refused(self, reason: str, received: Received) -> Reading:
         found: Signal | Rejected = Rejected(reason=reason, raw=received.raw)
         if received.from_user:
             found = Signal(
-                kind=Kind.FAULT, kind_raw="unreadable", device=received.from_user, dedup=f"{received.call_id}:{received.cseq}"[:200],
+                kind=Kind.FAULT, kind_raw="unreadable", device=received.from_user, dedup=message_identity(received),
                 detail={"reason": reason, "content_type": received.content_type}, raw=received.raw,
             )  # fmt: skip
         return Reading(signals=(found,), status=425, reason="Bad Alert Message")
 
-    def _signals(self, alert: Element, received: Received, place: Place | None) -> list[Signal]:
+    def _signals(self, alert: Element, octets: bytes, received: Received, place: Place | None) -> list[Signal]:
         by_kind: dict[Kind, Element | None] = {}
         for child in [child for child in alert.children if child.name == "info"][:MAX_INFOS]:
             by_kind.setdefault(self._kind(child), child)
@@ -113,7 +113,10 @@ class CapBody:
         if not by_kind:
             by_kind = {Kind.CANCEL if phase is Phase.CLEAR else Kind.GENERAL: None}
         sender, sent = alert.value("sender"), alert.value("sent")
-        identity = hashlib.blake2b("\0".join((sender, alert.value("identifier"), sent)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        sent_at = read_time(sent)
+        # Without a clock that is right an identifier may come again, as a new cry: then only the same message is the same.
+        has_clock = sent_at is not None and believed_time(sent_at, received.received_at)[2] is None
+        identity = hashlib.blake2b(octets, digest_size=12).hexdigest() if has_clock else message_identity(received)
         found = []
         for kind, info in by_kind.items():
             where = place or _area(info) or Place()
@@ -124,7 +127,7 @@ class CapBody:
                     kind_raw=(info.value("event") if info is not None else alert.value("msgType"))[:MAX_WORD] or "alert",
                     device=(Uri(sender).user or sender or received.from_user or received.source[0])[:MAX_WORD],
                     dedup=f"cap:{identity}:{kind.value}",
-                    time=read_time(sent),
+                    time=sent_at,
                     lat=where.lat,
                     lon=where.lon,
                     accuracy_m=where.accuracy_m,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from drivers.contract import Rejected, Signal
-from drivers.sip.bodies import Part, Reading, Received
+from drivers.sip.bodies import Part, Reading, Received, message_identity
 from drivers.sip.scaip_signal import detail_of, is_alarm, meaning, position_of
 from drivers.sip.scaip_text import CONTENT_TYPE, ROOTS, Request, Unreadable, read_request, reply, root_of
 from gateway.event import Kind, Phase
@@ -103,7 +103,7 @@ class ScaipBody:
         if kind is Kind.HEARTBEAT:
             dedup = None
         elif "ref" in request.missing:
-            dedup = f"{device}:{received.call_id}:{received.cseq}"[:200]
+            dedup = f"{device}:{message_identity(received)}"
         else:
             name = f"{device}:{request.value('ref')}:{hashlib.blake2b(received.body, digest_size=6).hexdigest()}"
             known = self._remembered(name, received.now)
@@ -172,7 +172,7 @@ class ScaipBody:
             kind=Kind.FAULT,
             kind_raw="unreadable",
             device=device,
-            dedup=f"{device}:{received.call_id}:{received.cseq}"[:200],
+            dedup=f"{device}:{message_identity(received)}",
             detail={name: value for name, value in detail.items() if value},
             raw=received.raw,
         )

@@ -1,11 +1,9 @@
 """Plain text in a MESSAGE: somebody writes to the hotline. A person must read it, so it is a call for help (RFC 3428)."""
 
-import hashlib
-
 import msgspec
 
 from drivers.contract import Signal
-from drivers.sip.bodies import Reading, Received
+from drivers.sip.bodies import Reading, Received, message_identity
 from gateway.event import Kind, Phase
 
 MAX_TEXT = 2_000  # characters shown; the bytes are kept whole in `raw`
@@ -18,7 +16,7 @@ class TextOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TextBody:
-    """Takes text/plain. Its identity is Call-ID and CSeq: a text has no id of its own."""
+    """Takes text/plain. A text has no id of its own: its identity is the message's."""
 
     media_types = ("text/plain",)
 
@@ -34,13 +32,12 @@ class TextBody:
         text = _readable(received.body).strip()[:MAX_TEXT]
         if not text:
             return Reading()
-        digest = hashlib.blake2b(received.body, digest_size=6).hexdigest()
         signal = Signal(
             kind=self._kind,
             phase=Phase.RAISE,
             kind_raw="text/plain",
             device=received.from_user or received.source[0],
-            dedup=f"{received.call_id}:{received.cseq}:{digest}"[:200],
+            dedup=message_identity(received),
             detail={"text": text, "from": received.from_uri, "call_id": received.call_id},
         )
         return Reading(signals=(signal,))

@@ -2,7 +2,7 @@
 
 import random
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ PLACES: list[dict[str, Any]] = tomllib.loads((VECTORS / "pidf.toml").read_text("
 AT = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 
 
-def received(body: bytes, content_type: str = "application/EmergencyCallData.cap+xml", user: str = "sensor1") -> Received:
+def received(body: bytes, content_type: str = "application/EmergencyCallData.cap+xml", user: str = "sensor1", at: float = 0.0) -> Received:
     raw = (
         "MESSAGE sip:aggregator@example.com SIP/2.0\r\nVia: SIP/2.0/TCP sensor1.example.com;branch=z9hG4bK776sgdkse\r\nMax-Forwards: 70\r\n"
         f"From: <sip:{user}@example.com>;tag=49583\r\nTo: <sip:aggregator@example.com>\r\nCall-ID: asd88asd77a@1.2.3.4\r\nCSeq: 1 MESSAGE\r\n"
@@ -33,7 +33,7 @@ def received(body: bytes, content_type: str = "application/EmergencyCallData.cap
     return Received(
         from_user=user, from_uri=f"sip:{user}@example.com", to_user="aggregator", contact="", call_id="asd88asd77a@1.2.3.4", cseq=1,
         source=("192.0.2.10", 5060), transport="tcp", user="", integrity="unverified", content_type=content_type.partition(";")[0].lower(),
-        body=body, raw=raw, now=1.0, received_at=AT, message=parse_message(raw),
+        body=body, raw=raw, now=1.0, received_at=AT + timedelta(seconds=at), message=parse_message(raw),
     )  # fmt: skip
 
 
@@ -85,13 +85,18 @@ def test_each_hazard_is_a_signal_and_each_language_is_not() -> None:
     assert len({signal.dedup for signal in found}) == 2
 
 
-def test_identity_is_sender_identifier_and_time() -> None:
-    def dedup(sender: str, identifier: str, sent: str) -> str | None:
-        (signal,) = read(f"<alert><identifier>{identifier}</identifier><sender>{sender}</sender><sent>{sent}</sent></alert>".encode())
+def test_the_same_alert_is_the_same_and_nothing_else_is() -> None:
+    def dedup(sender: str, identifier: str, sent: str, text: str = "", at: float = 0.0) -> str | None:
+        body = f"<alert><identifier>{identifier}</identifier><sender>{sender}</sender><sent>{sent}</sent><note>{text}</note></alert>".encode()
+        (signal,) = CapBody(CapOptions()).read(received(body, MEDIA_TYPE, at=at)).signals
         return signal.dedup if isinstance(signal, Signal) else None
 
-    assert dedup("a", "1", "t") == dedup("a", "1", "t")
-    assert len({dedup("a", "1", "t"), dedup("b", "1", "t"), dedup("a", "2", "t"), dedup("a", "1", "u")}) == 4
+    now = "2026-03-14T09:26:53+00:00"
+    assert dedup("a", "1", now) == dedup("a", "1", now, at=600.0)
+    assert len({dedup("a", "1", now), dedup("b", "1", now), dedup("a", "2", now), dedup("a", "1", now[:-1] + "1"), dedup("a", "1", now, "x")}) == 5
+    for sent in ("", "2000-01-01T00:00:00+00:00"):  # a device whose clock stands counts from 1 again after each start
+        assert dedup("a", "1", sent) == dedup("a", "1", sent, at=1.0)
+        assert dedup("a", "1", sent) != dedup("a", "1", sent, at=600.0)
 
 
 def test_a_senders_own_words() -> None:

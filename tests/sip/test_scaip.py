@@ -180,6 +180,15 @@ def test_without_a_ref_only_the_same_sip_message_is_the_same() -> None:
     assert found[0] == found[1] != found[2]
 
 
+def test_a_unit_started_anew_may_count_from_the_beginning() -> None:
+    """Same Call-ID, CSeq and words, half a minute and more later: a new cry. However long a Call-ID is, it counts to its end."""
+    first, later, other = (
+        signal_of(handler().read(received("<mrq><cid>1</cid></mrq>", call_id=f"{'x' * 250}{end}", at=at))).dedup
+        for end, at in (("1", 0.0), ("1", 33.0), ("2", 0.0))
+    )
+    assert len({first, later, other}) == 3
+
+
 def test_memory_is_bounded() -> None:
     scaip = handler()
     for number in range(MAX_REMEMBERED + 5):

@@ -419,6 +419,16 @@ def test_a_request_that_comes_under_thousands_of_branches_while_it_is_being_stor
     assert len(desk.signals) == 1
 
 
+def test_a_text_is_a_second_cry_when_another_device_or_one_started_anew_writes_the_same() -> None:
+    """sip-ua.md, section 3: a device that reboots can reuse Call-ID and CSeq, and two of one make may choose the same."""
+    desk = Desk()
+    desk.say(request())
+    desk.say(request(branch="z9hG4bK2", from_="<sip:2234567890@example.net>;tag=d1"))
+    desk.wait(40)
+    desk.say(request())
+    assert len({signal.dedup for signal in desk.signals}) == 3
+
+
 def test_a_401_retry_that_forgets_to_count_is_no_merged_request() -> None:
     desk = Desk({"alarm-01": "s3cret"}, authentication="required")
     challenge = desk.one(request()).headers["www-authenticate"][0]
