@@ -83,6 +83,27 @@ def test_dialling_by_keyboard_and_what_came_of_it(telephone: Served, operator: O
     assert not re.search("1(99|98)00000003|174000000(99|77)", page.content())
 
 
+def test_axe_is_clean_while_somebody_is_rung(telephone: Served, operator: Operator) -> None:
+    page = operator("李娜", before=at_desk())
+    telephone.served.do(telephone.served.house.calls_in("+8617400000055", Kind.CALL_ABANDONED))
+    take_first(page)
+    expect(page.locator(".dials li")).to_have_count(1)
+    for outcome in ("no_answer", "done"):
+        page.keyboard.press("1")
+        expect(page.locator(".dial-state")).to_have_class(re.compile("ringing"))
+        telephone.rings(page)
+        assert axe_faults(page) == []
+        telephone.ends(outcome)
+        expect(page.locator(".dial-state")).to_have_class(re.compile(outcome))
+        assert axe_faults(page) == []
+
+
+def axe_faults(page: Page) -> list[str]:
+    page.evaluate((Path(__file__).with_name("axe") / "axe.min.js").read_text())
+    found = page.evaluate("axe.run('.dials', {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})")
+    return [f"{fault['id']}: {node['html']}" for fault in found["violations"] for node in fault["nodes"]]
+
+
 def test_hanging_up_while_it_rings(telephone: Served, operator: Operator) -> None:
     page = operator("李娜", before=at_desk())
     telephone.served.do(telephone.served.house.cries(3))

@@ -61,8 +61,8 @@ export function Dials({ row, data }) {
       const state = standing(data, one.ref);
       const isDue = state?.outcome === "done" && isElder(one.ref) && (row.flags ?? []).includes("call_due");
       return html`<li key=${one.ref}>
-        <button class="dial" disabled=${state?.outcome === "ringing"} onClick=${() => ring(row.id, one.ref)} aria-label=${`${t("dial.ring")} ${refText(one.ref, data)}`}>
-          ${i < KEYED && html`<kbd>${i + 1}</kbd>`}<i aria-hidden="true">☎</i> ${refText(one.ref, data)}</button>
+        <button class="dial" disabled=${state?.outcome === "ringing"} onClick=${() => ring(row.id, one.ref)}>
+          ${i < KEYED && html`<kbd>${i + 1}</kbd>`}<i aria-hidden="true">☎</i> <span class="unseen">${t("dial.ring")}</span> ${refText(one.ref, data)}</button>
         <span class="quiet">${callerText(one.phone)}</span>
         <span class=${`dial-state ${state?.outcome ?? ""}`} role="status">${state ? label("dial_outcome", state.outcome) : ""}</span>
         ${canHangUp(state) && html`<button class="small hang-up" onClick=${() => end(row.id, state.id)}><kbd>0</kbd>${t("dial.hang_up")}</button>`}
