@@ -19,6 +19,7 @@ from gateway.event import Event
 # What may wait while the store is away. A call is four events: 20,000 are 5,000 calls, a day of a busy hotline.
 HOLD_EVENTS = 20_000
 HOLD_BYTES = 64 * 1024 * 1024  # ... and rejected floods of full-size datagrams must not fill the memory
+REJECTED_SHARE = 4  # rejected bytes may fill a quarter of either: a flood of rubbish, while the store is away, must not push out a call
 BATCH = 1_000  # one emit: enough to share a commit, small enough to be quick
 RETRY_S = (0.2, 5.0)  # pause before the same events are emitted again, doubling from first to last
 
@@ -120,11 +121,13 @@ class Delivery:
 
 
 class _Hold:
-    """Events in order of arrival, bounded by number and by size. When full, rejected bytes go first, then the oldest events."""
+    """Events in order of arrival, bounded by number and by size. Rejected bytes have bounds of their own; events drop the oldest."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self._bytes = 0
+        self._rejected = 0  # how many of the items are rejected bytes, and their size
+        self._rejected_bytes = 0
         self._taken = 0  # in the pipeline's hands at this moment: not to be dropped under them
 
     def __len__(self) -> int:
@@ -133,16 +136,16 @@ class _Hold:
     def add(self, item: Item) -> int:
         """Keep it at the end; gives how many were dropped for it."""
         size = len(item.raw)
-        if self._is_full(size) and isinstance(item, Rejected):
+        if isinstance(item, Rejected) and self._is_full_of_rejected(size):
             return 1
         dropped = 0
         while self._is_full(size) and len(self._items) > self._taken:
             oldest = self._items[self._taken]
             del self._items[self._taken]
-            self._bytes -= len(oldest.raw)
+            self._count(oldest, -1)
             dropped += 1
         self._items.append(item)
-        self._bytes += size
+        self._count(item, 1)
         return dropped
 
     def first(self, count: int) -> list[Item]:
@@ -153,11 +156,22 @@ class _Hold:
     def done(self, count: int, again: list[Item]) -> None:
         """The first `count` have their verdicts; those to be emitted again stay at the front, in order."""
         for _ in range(count):
-            self._bytes -= len(self._items.popleft().raw)
+            self._count(self._items.popleft(), -1)
         for item in reversed(again):
             self._items.appendleft(item)
-            self._bytes += len(item.raw)
+            self._count(item, 1)
         self._taken = 0
+
+    def _count(self, item: Item, sign: int) -> None:
+        size = sign * len(item.raw)
+        self._bytes += size
+        if isinstance(item, Rejected):
+            self._rejected += sign
+            self._rejected_bytes += size
+
+    def _is_full_of_rejected(self, size: int) -> bool:
+        is_many = REJECTED_SHARE * self._rejected >= HOLD_EVENTS or REJECTED_SHARE * (self._rejected_bytes + size) > HOLD_BYTES
+        return is_many or self._is_full(size)
 
     def _is_full(self, size: int) -> bool:
         return len(self._items) >= HOLD_EVENTS or (bool(self._items) and self._bytes + size > HOLD_BYTES)

@@ -141,6 +141,25 @@ async def test_the_hold_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) 
         assert pipeline.kept[-1].detail["call_id"] == "c19"  # type: ignore[index]
 
 
+async def test_rubbish_pushes_out_no_call_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "HOLD_EVENTS", 8)
+    monkeypatch.setattr(hold, "RETRY_S", (0.01, 0.02))
+    line, pipeline = a_line(), Pipeline()
+    pipeline.down = 1_000_000
+    async with running(line, pipeline) as pbx:
+        pbx.send(now_packet(Dialog(call_id="first", from_tag="t").request()))
+        await wait_until(lambda: line.held == 1, "a call that nobody else tells us of")
+        for index in range(50):
+            pbx.send(b"rubbish %d" % index)
+        for index in range(5):
+            pbx.send(now_packet(Dialog(call_id=f"c{index}", from_tag=f"t{index}").request()))
+        await wait_until(lambda: line.counts["datagrams"] == 56, "all arrived")
+        pipeline.down = 0
+        await wait_until(lambda: line.held == 0, "the rest is stored")
+        assert pipeline.kinds.count("call_offered") == 6
+        assert pipeline.kinds.count("not_hep") == 2
+
+
 async def test_silence_is_noticed_and_its_end_too() -> None:
     told, pipeline = Told(), Pipeline()
     async with running(a_line(silence_s=0.1), pipeline, told) as pbx:
