@@ -8,6 +8,7 @@ from drivers.sip.call import Call, Leg, Timer
 from drivers.sip.message import Message
 
 FINAL_S = 40.0  # stragglers of a final call: retransmissions end after 32 s
+MAX_STALE = 1_024  # timer entries, beside two for each call, that mean nothing any more: a call that is over must not stay in memory for them
 
 
 class NoRoom(Exception):
@@ -127,3 +128,6 @@ class CallTable:
         call.scheduled = call.deadline
         self._timer_count += 1
         heapq.heappush(self._timers, (call.deadline, self._timer_count, call))
+        if len(self._timers) > 2 * len(self._calls) + MAX_STALE:
+            self._timers = [entry for entry in self._timers if entry[0] == entry[2].scheduled and self._calls.get(entry[2].key) is entry[2]]
+            heapq.heapify(self._timers)
