@@ -185,7 +185,7 @@ async def test_the_key_is_the_answer(key: str, answer: str) -> None:
     assert "紧急" in wish.say
     exchange.end(key=key)
     await delivering
-    assert heard.answers == [("station-7", {"delivery": "d-1", "answer": answer, "by": "phone"})]
+    assert heard.answers == [("station-7", {"delivery": "d-1", "answer": answer})]
 
 
 async def test_nobody_takes_it_three_times_and_the_order_has_failed() -> None:

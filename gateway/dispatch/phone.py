@@ -68,7 +68,7 @@ class PhoneChannel:
         if told.is_done:
             self._attempts.pop(order.delivery, None)
             answer = "accept" if told.key == config.accept_key else "decline"
-            self._answered(order.responder, msgspec.json.encode({"delivery": order.delivery, "answer": answer, "by": "phone"}))
+            self._answered(order.responder, msgspec.json.encode({"delivery": order.delivery, "answer": answer}))
             return
         if told.outcome == "lost" and told.reason in NOT_RUNG:
             raise DeliveryError(told.reason)

@@ -141,7 +141,7 @@ async def test_key_1_sends_the_station(tmp_path: Path, pbx: Pbx) -> None:
         await cries(house)
         await reaches(house, ("station", "accepted"))
         incident = only(house)
-        assert (incident.legs[0].by, incident.legs[0].channel) == ("phone", "phone")
+        assert (incident.legs[0].by, incident.legs[0].channel) == ("station", "phone")
         assert f"arrive:{incident.legs[0].delivery}" in incident.deadlines  # the fifteen minutes run
         await wait_until(lambda: not only(house).legs[0].pending, "delivered")
         assert pbx.rung == [STATION]
