@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from drivers.sip.call import FINAL, KIND, TRANSITIONS, Action, State
+from drivers.sip.call_table import MAX_STALE
 from gateway.event import Kind
 from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 
@@ -457,6 +458,23 @@ def test_a_full_table_gives_up_what_has_ended_first() -> None:
     assert pbx.say(CALLER, PROXY, Dialog(call_id="b").request()) == ["offered"]
     assert pbx.say(CALLER, PROXY, Dialog(call_id="c").request()) == ["offered"]
     assert pbx.say(CALLER, PROXY, Dialog(call_id="d").request()) == ["rejected table_full"]
+
+
+def test_calls_that_are_over_are_kept_by_no_timer() -> None:
+    """A call talks under a guard of hours; ten thousand an hour must not stay in memory for as long after their end."""
+    pbx = Exchange(max_new_calls_per_s=0, max_calls_per_source=10_000, proof_s=0)
+    dialogs = [Dialog(call_id=f"d{number}", from_tag=f"t{number}") for number in range(2 * MAX_STALE)]
+    for dialog in dialogs:
+        pbx.say(CALLER, PROXY, dialog.request())
+        pbx.say(PROXY, CALLER, dialog.response(200))
+    pbx.wait(200)  # the guard of the ringing has come up, and that of the talk stands in its place
+    for dialog in dialogs:
+        pbx.say(CALLER, PROXY, dialog.request("BYE", tagged=True, cseq=2))
+    pbx.wait(60)
+    table = pbx.codec._tracker._table
+    pbx.say(CALLER, PROXY, Dialog(call_id="last").request())
+    assert len(table._calls) == 1
+    assert len(table._timers) <= MAX_STALE + 2
 
 
 # ---- the table itself
