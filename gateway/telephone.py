@@ -51,6 +51,8 @@ class Telephone:
     ) -> None:
         self.config = config
         self.counts: Counter[tuple[str, str]] = Counter()  # (dial | ring | hang_up | transfer, outcome)
+        if config.line:
+            self.counts.update({("dial", "limited"): 0, ("ring", "limited"): 0})  # an alert needs a series from the start
         self._shown = config.shown or shown
         self._exchange = exchange
         self._clock = clock

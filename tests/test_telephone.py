@@ -144,6 +144,10 @@ async def test_without_a_connected_exchange_nobody_waits() -> None:
     assert (await telephone(None).dial("8001", NUMBER)).outcome == "lost"
 
 
+def test_an_alert_has_its_series_from_the_start() -> None:
+    assert dict(telephone(None).counts) == {("dial", "limited"): 0, ("ring", "limited"): 0}
+
+
 async def test_hanging_up_is_never_limited() -> None:
     exchange = Exchange()
     phone = telephone(exchange, dials_per_minute=1, at_once=1)
