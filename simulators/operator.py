@@ -55,7 +55,7 @@ class OperatorCounts:
 class Operator:
     """Follows the feed always; works on incidents when its habits say so. `rows` is the list as the page would show it, by incident id.
 
-    rung: names of responders who get orders by telephone: all they say is yes. called_back: incident → monotonic seconds;
+    rung: names of responders who get orders by telephone: all they say is yes. called_back: incident → its caller as shown, in order;
     disorder: what was wrong with the order of the call-back list.
     """
 
@@ -67,7 +67,7 @@ class Operator:
         self.first_seen: dict[str, float] = {}
         self.kinds_seen: dict[str, set[str]] = {}
         self.lines: dict[str, dict[str, Any]] = {}
-        self.called_back: OrderedDict[str, float] = OrderedDict()
+        self.called_back: OrderedDict[str, str] = OrderedDict()
         self.disorder: list[str] = []
         self.on_duty = asyncio.Event()
         self._rung = frozenset(rung)
@@ -246,7 +246,7 @@ class Operator:
                 await self._talked(incident)
             if await self._command(incident, "call_back", {}):
                 self.counts.called_back += 1
-                self.called_back[incident] = time.monotonic()
+                self.called_back[incident] = str(mine[0].get("caller") or "")
                 if len(self.called_back) > MAX_ROWS:
                     self.called_back.popitem(last=False)
 

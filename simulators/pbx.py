@@ -41,6 +41,7 @@ class Outcome(StrEnum):
 
 
 THROUGH_PROXY = (Outcome.ANSWERED, Outcome.ABANDONED, Outcome.BUSY, Outcome.NO_ANSWER, Outcome.DECLINED)
+LOST = (Outcome.ABANDONED, Outcome.GAVE_UP, Outcome.QUEUE_TIMEOUT, Outcome.BUSY, Outcome.NO_ANSWER, Outcome.DECLINED)
 REFUSALS = {Outcome.BUSY: 486, Outcome.NO_ANSWER: 480, Outcome.DECLINED: 603}
 
 

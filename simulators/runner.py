@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulators.district import CALLS, District, Member, read_district
 from simulators.expectations import Pending, World, judge
 from simulators.faults import play_fault
-from simulators.pbx import Outcome
+from simulators.pbx import LOST, Outcome, PlacedCall
 from simulators.plan import Plan, Step, make_plan
 from simulators.report import Judged, Report, summary_of
 from simulators.scenario import Behaves, Fault, Scenario
@@ -305,8 +305,8 @@ class _Run:
                 "outage lived through", seen.stations.link.outages >= expect.outages, f"{seen.stations.link.outages} outage(s) of the broker seen"
             )
         if self.scenario.operator.calls_back and seen.operator is not None:
-            wrong = seen.operator.disorder
-            self._whole("call-backs in order, nobody forgotten", not wrong, "; ".join(wrong[:5]))
+            wrong = seen.operator.disorder + (wrong_turns(seen.pbx.calls, list(seen.operator.called_back.values())) if seen.pbx is not None else [])
+            self._whole("call-backs in order", not wrong, "; ".join(wrong[:5]))
         if expect.refused_blocks and seen.panel is not None:
             refused = sum(len(call.refusals) for call in seen.panel.calls)
             self._whole("damaged blocks refused", refused >= expect.refused_blocks, f"{refused} block(s) refused")
@@ -364,6 +364,16 @@ class _Run:
             [Judged(found.label, found.rule, found.state, found.reason, found.latency_ms) for found in self.judged],
             self.notes,
         )
+
+
+def wrong_turns(calls: Sequence[PlacedCall], called_back: Sequence[str]) -> list[str]:
+    """Of callers who rang once and in vain, those who were called back before somebody who had given up earlier. Labels only."""
+    times = Counter(call.caller for call in calls)
+    lost = [call for call in calls if call.outcome in LOST and call.finished and call.caller and times[call.caller] == 1]
+    by_tail = {call.caller[-4:]: call.label for call in sorted(lost, key=lambda call: call.finished or 0)}
+    turns = [by_tail[shown[-4:]] for shown in called_back if shown[-4:] in by_tail]
+    right = [label for label in by_tail.values() if label in turns]
+    return [f"{turn} was called back when it was {due}'s turn" for turn, due in zip(turns, right, strict=False) if turn != due]
 
 
 def devices_of(member: Member) -> set[str]:

@@ -24,6 +24,7 @@ class Desk:
         self.keys: list[str] = []
         self.refuse: set[str] = set()
         self.books = "0.0"
+        self.details: dict[str, dict[str, Any]] = {}
 
     def raise_row(self, incident: str, kind: str, severity: str, **more: object) -> None:
         self.rows[incident] = {"type": "incident", "id": incident, "kind": kind, "severity": severity, "state": "raised", "leg": None, **more}
@@ -35,6 +36,11 @@ class Desk:
         row = self.rows[incident]
         states = {"acknowledge": "acknowledged", "resolve": "resolved", "call_back": "closed"}
         row["state"] = states.get(action, row["state"])
+        if action == "dial":
+            self.details[incident]["timeline"] = [{"kind": "dial", "detail": {"outcome": "done"}}]
+            return 202, {"dial": "d"}
+        if action == "call_back":
+            row["flags"] = []
         if action == "dispatch":
             row["leg"] = "done"
         return 200, {"incident": row}
@@ -50,6 +56,11 @@ def desk() -> Iterator[tuple[Desk, str]]:
                 return self.answer(200, f'# HELP x\ngateway_unaccounted{{line="a"}} {state.books}\ngateway_unaccounted{{line="b"}} 0.0\n')
             if self.path == "/api/v1/session":
                 return self.answer(200, {"csrf": "token", "name": None})
+            if self.path == "/api/v1/call-backs":
+                due = [row for row in state.rows.values() if "call_due" in row.get("flags", ())]
+                return self.answer(200, {"call_backs": due})
+            if self.path.startswith("/api/v1/incidents/"):
+                return self.answer(200, state.details.get(self.path.rpartition("/")[2], {}))
             assert self.path.startswith("/api/v1/changes")
             items = [*state.rows.values(), {"type": "line", "id": "corridor-panel", "state": "live"}]
             return self.answer(200, {"epoch": "e", "rev": 1, "items": items, "gone": []})
@@ -132,3 +143,30 @@ async def test_a_console_that_is_away_is_asked_again() -> None:
     assert not running.done()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_callers_are_rung_back_by_reference_and_the_order_of_the_list_is_watched(desk: tuple[Desk, str]) -> None:
+    state, url = desk
+    for incident, at in (("i1", "2026-01-01T10:00:09Z"), ("i2", "2026-01-01T10:00:01Z")):  # the wrong way round
+        state.raise_row(incident, "call_abandoned", "major", flags=["call_due"], first_attempt_at=at, caller="174****0001", name="某*")
+        state.details[incident] = {"incident": {"caller": "174****0001"}, "dial": [{"ref": "person", "phone": "174****0001"}]}
+    operator = Operator(url, Habits("测试", (0.0, 0.01), (0.0, 0.01), resolves=False, calls_back=True))
+    task = asyncio.create_task(operator.run())
+    await until(lambda: operator.counts.called_back == 2, "both are called back")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    done = [(incident, action, body) for incident, action, body in state.commands if action in ("dial", "call_back")]
+    assert done == [(one, *rest) for one in ("i1", "i2") for rest in (("dial", {"contact": "person"}), ("call_back", {}))]
+    assert operator.disorder[0] == "the list has i1 i2"
+
+
+async def test_whose_contact_calls_is_said_once(desk: tuple[Desk, str]) -> None:
+    state, url = desk
+    state.raise_row("i1", "call_answered", "major", name=None, caller="174****0001", leg="done")
+    state.details["i1"] = {"incident": {"hints": [{"why": "contact", "id": "p-1"}, {"why": "redirecting", "id": "p-2"}]}}
+    operator = Operator(url, Habits("测试", (0.0, 0.01), (0.0, 0.01)))
+    task = asyncio.create_task(operator.run())
+    await until(lambda: operator.counts.resolved == 1, "it goes on")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [(action, body) for _, action, body in state.commands if action == "identify"] == [("identify", {"person": "p-1"})]
