@@ -262,13 +262,14 @@ class Console:
 
     async def _is_on_record(self, session: Session, incident: Incident) -> bool:
         """An owner who opens a person's record is journalled first, once a session. If that cannot be written he sees the masked form."""
-        if session.name is None or incident.owner != session.name or incident.id in session.viewed:
+        seen = f"{incident.id} {incident.person or ''}"  # identified as somebody else, it is another record
+        if session.name is None or incident.owner != session.name or seen in session.viewed:
             return True
         try:
             await self.house.note(Kind.VIEWED, session.name, incident=incident.id, person=incident.person)
         except StoreDown:
             return False
-        session.viewed.add(incident.id)
+        session.viewed.add(seen)
         return True
 
     async def reveal(self, request: Request) -> Response:
@@ -430,8 +431,8 @@ class Console:
         if not verdict.kept:
             return _json({"reason": verdict.reason}, 503 if verdict.retry else 409)
         tracking = str(event.detail["tracking"])
-        mine = next((one.id for one in house.incidents.values() if one.tracking == tracking), None)
-        return _json({"tracking": tracking, "incident": mine, "outcome": "accepted" if verdict.outcome == "stored" else "known"})
+        mine = max((one for one in house.incidents.values() if one.tracking == tracking), key=lambda one: (one.is_open, one.opened_at), default=None)
+        return _json({"tracking": tracking, "incident": mine and mine.id, "outcome": "accepted" if verdict.outcome == "stored" else "known"})
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
         webhook = self.house.config.dispatch.webhook

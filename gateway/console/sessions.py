@@ -24,7 +24,7 @@ class Session:
         self.opened = now
         self.seen = now
         self.heard_sound: float | None = None
-        self.viewed: set[str] = set()  # incidents whose record this console has opened; as many as one person takes in a shift
+        self.viewed: set[str] = set()  # incident and person whose record this console has opened; as many as one person takes in a shift
 
     def allows(self, csrf: str) -> bool:
         """Is this our own page speaking?"""

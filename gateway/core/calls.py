@@ -12,13 +12,14 @@ import msgspec
 
 from gateway.config import HotlineConfig
 from gateway.core import orders
-from gateway.core.correlation import HINTS, Subject, hints_of, incident_of_call
+from gateway.core.correlation import HINTS, HOUSEHOLD, Subject, hints_of, incident_of_call
 from gateway.core.escalation import rearm
 from gateway.core.incident import Flag, Hint, Incident, State, with_flags
 from gateway.core.joining import identified, is_mergeable, is_mixed, joined, merge, open_incident, second_cry, with_voices
 from gateway.core.state import Call, Draft
 from gateway.event import KINDS, Event, Group, Kind, Severity
 
+WAITING = frozenset((Kind.CALL_OFFERED, Kind.CALL_RINGING))
 LOST = frozenset((Kind.CALL_ABANDONED, Kind.CALL_MISSED, Kind.CALL_FAILED))
 # The third attempt in vain is pressed one step harder: twice may be chance, three times is somebody who does not give up.
 URGENT_ATTEMPTS = 3
@@ -29,22 +30,23 @@ def on_call(draft: Draft, event: Event, subject: Subject, now: datetime) -> None
     """A step in the life of a call. Answered and lost calls are incidents; a lost one is a task with a deadline."""
     key = f"{event.line}|{event.detail.get('call')}"
     call = draft.calls.get(key)
-    incident = _carried(draft, call)
-    if incident is not None:
-        incident = _whose(draft, incident, subject, event, now)
+    carried = _carried(draft, call)
+    if carried is not None:
+        incident: Incident | None = _whose(draft, carried, subject, event, now)
     else:
         incident = incident_of_call(draft, subject, event)
     lost = event.kind in LOST
     if event.kind is Kind.CALL_ENDED and event.detail.get("inferred"):  # nobody knows how it ended: somebody must ring back …
-        lost = incident is None or incident.state is not State.RESOLVED or incident.call != key  # … unless they were served already
+        lost = not _is_served(call, carried, incident, key)  # … unless they were served already
     answered = event.kind is Kind.CALL_ANSWERED
+    is_first_answer = answered and (call.state in WAITING if call is not None else incident is None or incident.call != key)
     hotline = draft.hotline(_text(event.detail.get("hotline")))
     severity = _severity(event, hotline, incident, lost)
     is_worse = False
     if incident is None and (answered or lost):
         incident = open_incident(draft, event, subject, severity, now, hints=hints_of(draft, subject, event), **_facts(event, key, None))
     elif incident is not None:
-        again = (lost or (answered and incident.call != key)) and incident.state is State.RESOLVED
+        again = (lost or is_first_answer) and incident.state is State.RESOLVED
         facts = _facts(event, key, incident)
         is_worse = severity.rank < incident.severity.rank
         if is_worse or again:
@@ -57,11 +59,11 @@ def on_call(draft: Draft, event: Event, subject: Subject, now: datetime) -> None
         incident = orders.order_anew(draft, incident, now) if is_worse else incident  # an alarm may have become critical by it
         if lost:
             incident = _due(draft, incident, hotline, now)
-        elif answered and Flag.CALL_DUE in incident.flags:
+        elif answered and Flag.CALL_DUE in incident.flags and len(subject.candidates) <= HOUSEHOLD:  # of a switchboard it may be another caller
             draft.record(Kind.CALL_BACK, now, incident, reason="caller_got_through", attempts=incident.attempts)
             incident = called_back(incident)
         draft.put(rearm(draft, incident, now))
-    if lost or event.kind is Kind.CALL_ENDED:
+    if lost or event.kind is Kind.CALL_ENDED or (call is None and event.detail.get("correction")):  # over; what corrects it does not revive it
         del draft.calls[key]
         return
     draft.calls[key] = Call(
@@ -92,9 +94,18 @@ def _carried(draft: Draft, call: Call | None) -> Incident | None:
     """The open incident that this call is in already, followed through mergers."""
     name = call.incident if call else None
     incident = draft.incidents.get(name) if name else None
-    while incident is not None and incident.merged_into is not None:
+    while incident is not None and not incident.is_open and incident.merged_into is not None:
         incident = draft.incidents.get(incident.merged_into)
     return incident if incident is not None and incident.is_open else None
+
+
+def _is_served(call: Call | None, carried: Incident | None, incident: Incident | None, key: str) -> bool:
+    """Was the matter of this call resolved or closed since the call began, or its end told before?"""
+    if call is None:
+        return incident is not None and incident.call == key
+    if carried is None:
+        return call.incident is not None
+    return carried.state is State.RESOLVED and carried.resolved_at is not None and carried.resolved_at >= call.at
 
 
 def _whose(draft: Draft, incident: Incident, subject: Subject, event: Event, now: datetime) -> Incident:
@@ -109,7 +120,7 @@ def _whose(draft: Draft, incident: Incident, subject: Subject, event: Event, now
     if other is not None and other.id != incident.id and other.state in (State.RAISED, State.ACKNOWLEDGED) and is_mergeable(incident):
         merge(draft, incident, other, now)
         return draft.incidents.get(other.id) or other
-    return identified(draft, incident, subject, "caller_learnt", now)
+    return orders.repeat_all(identified(draft, incident, subject, "caller_learnt", now), now)
 
 
 def _severity(event: Event, hotline: HotlineConfig, incident: Incident | None, lost: bool) -> Severity:
@@ -140,7 +151,7 @@ def _due(draft: Draft, incident: Incident, hotline: HotlineConfig, now: datetime
 
 def _hints(draft: Draft, incident: Incident, subject: Subject, event: Event) -> tuple[Hint, ...]:
     hints = incident.hints
-    if subject.person is not None and subject.person.id != incident.person and incident.person is not None:
+    if subject.person is not None and subject.person.id != incident.person:
         hints += (Hint("number", subject.person.id),)
     elif incident.person is None:
         hints += hints_of(draft, subject, event)

@@ -9,11 +9,11 @@ from gateway.core import hand_over, orders
 from gateway.core.calls import called_back
 from gateway.core.escalation import rearm
 from gateway.core.incident import COMING, OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
-from gateway.core.joining import is_mergeable, merge
+from gateway.core.joining import is_call, is_mergeable, merge
 from gateway.core.routing import SHOWN, Decision
 from gateway.core.state import Draft
 from gateway.errors import Refused
-from gateway.event import KINDS, Group, Kind, Position
+from gateway.event import Kind, Position
 
 NOTE_LIMIT = 2000  # characters; a screen of text, far above what is typed during a call
 RELEASE_WITHIN = timedelta(seconds=30)  # Z takes an acknowledgement back (console design, 4)
@@ -166,19 +166,17 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
     key = f"person:{person.id}"
     other = draft.incident_of_key(key)
     if other is None or other.id == incident.id or other.state in (State.RESOLVED, State.CLOSED):
-        return apply(incident, Action.IDENTIFY, now, key=key, **changes)
-    identified = apply(incident, Action.IDENTIFY, now, **changes)
-    if _is_call(incident) and is_mergeable(incident):  # one situation, one incident: the call goes up in what is known of the person
+        return orders.repeat_all(apply(incident, Action.IDENTIFY, now, key=key, **changes), now)
+    identified = orders.repeat_all(
+        apply(incident, Action.IDENTIFY, now, **changes), now
+    )  # who is on the way goes to somebody else, or learns to whom
+    if is_call(incident) and is_mergeable(incident):  # one situation, one incident: the call goes up in what is known of the person
         return merge(draft, identified, other, now, command.actor)
-    if _is_call(other) and is_mergeable(other) and incident.state in (State.RAISED, State.ACKNOWLEDGED):
+    if is_call(other) and is_mergeable(other) and incident.state in (State.RAISED, State.ACKNOWLEDGED):
         draft.put(identified)
         merge(draft, other, identified, now, command.actor)
         return msgspec.structs.replace(draft.incidents.get(incident.id) or identified, key=key)
     return identified
-
-
-def _is_call(incident: Incident) -> bool:
-    return KINDS[incident.kind].group is Group.TELEPHONE
 
 
 def _merge(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
@@ -215,7 +213,8 @@ def _call_back(draft: Draft, incident: Incident, command: Command, now: datetime
 def _complain(draft: Draft, incident: Incident, command: Command, now: datetime) -> Incident:
     _required(command, "note")
     flags = with_flags(incident.flags, add=(Flag.COMPLAINT,))
-    return apply(incident, Action.COMPLAIN, now, flags=flags, owner=command.actor, acknowledged_at=now, resolved_at=None, closed_at=None)
+    open_again: dict[str, Any] = {"resolved_at": None, "closed_at": None, "merged_into": None}  # it stands by itself again
+    return apply(incident, Action.COMPLAIN, now, flags=flags, owner=command.actor, acknowledged_at=now, **open_again)
 
 
 def _required(command: Command, name: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from gateway.config import CallsConfig
 from gateway.core.incident import Flag, Hint, Incident, State
 from gateway.core.register import Device, Person
 from gateway.core.state import Draft
@@ -18,6 +19,7 @@ HINTS = 8  # names that fit on the card
 MAX_VOICE = 64  # characters of a SIP user or number
 SCHEME = re.compile(r"^(?:sips?|tel):", re.IGNORECASE)
 SEPARATORS = str.maketrans("", "", "-.() ")
+PREFIXED = re.compile(r"(\+86|0086|86)?(\d{3,16})")
 DIALLED = re.compile(r"(?:\+86|0086)?(1[3-9]\d{9})|(?:0|\+86|0086)((?:10|2\d|[3-9]\d\d)[2-8]\d{6,7})")
 
 
@@ -71,7 +73,17 @@ def caller_names(draft: Draft, event: Event) -> tuple[str, ...]:
     hotline passes on under its own number: those are many people."""
     e164, raw = event.detail.get("caller_e164"), event.detail.get("caller")
     names = [name for name in (e164, raw) if isinstance(name, str) and name and name.strip("<>").lower() not in NOBODY]
-    return () if not set(draft.call_rules.hotlines).isdisjoint(names) else tuple(dict.fromkeys(names))
+    return () if any(_is_hotline(name, draft.call_rules) for name in names) else tuple(dict.fromkeys(names))
+
+
+def _is_hotline(name: str, rules: CallsConfig) -> bool:
+    """One of our hotlines, also with country code (+86, 86, 0086) or area code before it?"""
+    found = PREFIXED.fullmatch(name.translate(SEPARATORS))
+    if found is None or name in rules.hotlines:
+        return found is not None
+    country, number = found.groups()
+    area = rules.area_code if not country else rules.area_code.removeprefix("0")
+    return number in rules.hotlines or (bool(area) and number.startswith(area) and number.removeprefix(area) in rules.hotlines)
 
 
 def voices_of(subject: Subject, event: Event) -> tuple[str, ...]:
@@ -110,11 +122,19 @@ def incident_of_call(draft: Draft, subject: Subject, event: Event) -> Incident |
     incident = joinable(draft, subject, event)
     if incident is None:
         incident = _newly(draft, draft.incident_of_alias(*caller_names(draft, event)), event)
+        if incident is not None and incident.person is not None and _speaks_for_many(draft, subject, event):
+            incident = None  # this time it may be about another one
     if incident is None and 0 < len(subject.candidates) <= HOUSEHOLD:
         found = (_newly(draft, draft.incident_of_key(f"person:{person}"), event) for person in subject.candidates)
         alarms = [one for one in found if one is not None and KINDS[one.kind].group in (Group.PERSON, Group.ENVIRONMENT)]
         incident = alarms[0] if len(alarms) == 1 else None
     return incident
+
+
+def _speaks_for_many(draft: Draft, subject: Subject, event: Event) -> bool:
+    """Does this number call about several people who do not live together: a home's switchboard, a carer who is the contact of several?"""
+    people = {person.id for name in caller_names(draft, event) for person in draft.register.persons_with_contact(name)}
+    return len(subject.candidates) > HOUSEHOLD or (subject.person is None and len(people) > 1)
 
 
 def call_about(draft: Draft, subject: Subject, event: Event) -> Incident | None:

@@ -10,7 +10,7 @@ from gateway.core.correlation import Subject, call_about, joinable, subject_of, 
 from gateway.core.escalation import on_deadline, rearm
 from gateway.core.hand_over import is_hand_over, on_hand_over
 from gateway.core.incident import Action, Flag, Incident, State, apply, with_flags
-from gateway.core.joining import identified, is_mixed, joined, open_incident, pressed, second_cry, with_voices
+from gateway.core.joining import identified, is_call, is_mixed, joined, open_incident, pressed, second_cry, with_voices
 from gateway.core.state import Draft, Seen
 from gateway.event import KINDS, Event, Group, Kind, Phase, Position, Severity
 
@@ -99,7 +99,7 @@ def _cry(draft: Draft, event: Event, subject: Subject, incident: Incident | None
         draft.put(incident)
         return
     draft.record_event(event, incident.id)
-    again = event.phase is Phase.RAISE or severity.rank < incident.severity.rank or incident.state is State.RESOLVED
+    again = event.phase is Phase.RAISE or severity.rank < incident.severity.rank or incident.state is State.RESOLVED or is_call(incident)
     if not again:
         voice = with_voices(incident, voices_of(subject, event))
         draft.put(joined(incident, event, now, mixed=is_mixed(incident, event), voice=voice))

@@ -13,7 +13,7 @@ from gateway.core import orders
 from gateway.core.correlation import caller_of, incident_of_call
 from gateway.core.escalation import rearm
 from gateway.core.incident import Action, Flag, HandOver, Incident, Outcome, State, apply, with_flags
-from gateway.core.joining import joined, open_incident, second_cry
+from gateway.core.joining import is_call, joined, open_incident, second_cry
 from gateway.core.register import Register
 from gateway.core.state import Draft
 from gateway.errors import Refused
@@ -173,12 +173,14 @@ def told(draft: Draft, name: str, delivery: str, taken: Taken | None, reason: st
 
 
 def event_of(body: bytes, neighbour: str, now: datetime) -> Event:
-    """The record of another hotline as an event of ours; `neighbour` is whose secret signed it. Raises Refused 400."""
+    """The record of another hotline as an event of ours; `neighbour` is whose secret signed it. Raises Refused 400, 409."""
     try:
         record = msgspec.json.decode(body, type=MatterRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Refused("bad_record", 400) from None
     part, ours = record.incident_component, record.ours
+    if ours is not None and ours.to == neighbour:  # what we sent to them: a wrong address, or somebody who plays it back to us
+        raise Refused("not_for_us", 409)
     call = record.call_component[0] if record.call_component else CallPart()
     severity = ours.severity if ours is not None else ""
     if severity not in tuple(Severity):
@@ -235,6 +237,8 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
     theirs = str(detail.get("theirs") or "") or (incident.handed.theirs if incident is not None and incident.handed is not None else "")
     handed = HandOver(delivery=str(detail.get("delivery") or ""), hotline=str(detail["from"]), state="received", at=now, theirs=theirs)
     mine: dict[str, Any] = {"tracking": tracking, "handed": handed}
+    if incident is not None and not is_back and incident.tracking is not None:
+        mine = {}  # it has an id and a neighbour already, who may give it back or has yet to take it
     if incident is None:
         if detail.get("caller_e164"):
             mine["caller"] = str(detail["caller_e164"])
@@ -245,12 +249,14 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
         draft.put(incident)
         return "stored"
     if is_back or severity.rank < incident.severity.rank or incident.state is State.RESOLVED:
-        incident = second_cry(draft, incident, msgspec.structs.replace(matter, kind=incident.kind), subject, severity, now)
+        is_alarm = is_call(incident) and matter.is_alarm and matter.kind.value == detail.get("matter")
+        as_it_is = matter if is_alarm else msgspec.structs.replace(matter, kind=incident.kind)
+        incident = second_cry(draft, incident, as_it_is, subject, severity, now)
+        incident = orders.order_anew(draft, incident, now)
     else:
         incident = joined(incident, event, now)
-    deadlines = {word: at for word, at in incident.deadlines.items() if word != "hand_over"}
     draft.record_event(event, incident.id)
-    draft.put(rearm(draft, msgspec.structs.replace(incident, deadlines=deadlines, **mine), now))
+    draft.put(rearm(draft, msgspec.structs.replace(incident, **mine), now))
     return "stored"
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.core import orders
 from gateway.core.correlation import Subject, position_of, voices_of
+from gateway.core.escalation import rearm
 from gateway.core.incident import Action, Flag, Incident, Outcome, State, apply, with_flags
 from gateway.core.state import Draft
 from gateway.errors import Refused
@@ -48,7 +49,10 @@ def joined(incident: Incident, event: Event, now: datetime, **changes: object) -
 
 
 def second_cry(draft: Draft, incident: Incident, event: Event, subject: Subject, severity: Severity, now: datetime) -> Incident:
-    """Back to raised, sounding again, open orders repeated (invariant 3). A worse kind becomes the incident's kind; a better one changes nothing."""
+    """Back to raised, sounding again, open orders repeated (invariant 3). A worse kind becomes the incident's kind; a better one changes nothing.
+
+    An alarm is worse than any call, however urgent the call has become: only for alarms does the machine order, and say who and where.
+    """
     worse = severity.rank < incident.severity.rank
     telephone = KINDS[event.kind].group is Group.TELEPHONE
     changes: dict[str, Any] = {
@@ -66,11 +70,16 @@ def second_cry(draft: Draft, incident: Incident, event: Event, subject: Subject,
     }
     if worse:
         changes["severity"] = severity
-        if not telephone or KINDS[incident.kind].group is Group.TELEPHONE:  # an alarm stays what it is, however often somebody rings about it
-            changes["kind"] = event.kind
+    if (event.is_alarm and is_call(incident)) or (worse and (not telephone or is_call(incident))):
+        changes["kind"] = event.kind  # an alarm stays what it is, however often somebody rings about it
     if event.device is not None and not telephone:
         changes |= {"device": event.device, "line": event.line, "voice": with_voices(incident, voices_of(subject, event))}
     return orders.repeat_all(apply(incident, Action.SECOND_CRY, now, **changes), now)
+
+
+def is_call(incident: Incident) -> bool:
+    """Is nothing but calls in it?"""
+    return KINDS[incident.kind].group is Group.TELEPHONE
 
 
 def pressed(draft: Draft, incident: Incident, severity: Severity, now: datetime) -> dict[str, datetime]:
@@ -106,14 +115,16 @@ def identified(draft: Draft, incident: Incident, subject: Subject, reason: str, 
 
 
 def is_mergeable(incident: Incident) -> bool:
-    """May it go up in another one? While somebody is ordered for it, it stands by itself."""
-    return incident.state in (State.RAISED, State.ACKNOWLEDGED) and not orders.is_somebody_open(incident)
+    """May it go up in another one? While somebody is ordered for it, or it is on its way to another hotline, it stands by itself."""
+    is_leaving = incident.handed is not None and incident.handed.state == "pending"
+    return incident.state in (State.RAISED, State.ACKNOWLEDGED) and not is_leaving and not orders.is_somebody_open(incident)
 
 
 def merge(draft: Draft, incident: Incident, into: Incident, now: datetime, actor: str | None = None, identity: str | None = None) -> Incident:
     """Put `incident` into another one and give it, closed; both are in the draft. Raises Refused and changes nothing.
 
     Nothing of it is lost: its entries count there, its task to call back goes on there with the nearer deadline, its calls belong there.
+    What is worse about it becomes true of the other one: the severity, and that it is an alarm; then whoever else has that in hand hears it.
     """
     if incident.id == into.id or not is_mergeable(incident) or into.state not in (State.RAISED, State.ACKNOWLEDGED):
         raise Refused("cannot_be_merged", into=into.id)
@@ -139,15 +150,28 @@ def merge(draft: Draft, incident: Incident, into: Incident, now: datetime, actor
             "attempts": into.attempts + incident.attempts,
             "first_attempt_at": min(at for at in (into.first_attempt_at, incident.first_attempt_at, now) if at is not None),
         }
-        if incident.severity.rank < into.severity.rank:
-            changes["severity"] = incident.severity
-    into = apply(into, Action.JOIN, now, **changes)
+    if into.person is None and incident.person is not None:
+        changes |= {"person": incident.person, "key": incident.key, "candidates": (), "area": incident.area or into.area}
+    if is_call(into) and not is_call(incident):
+        changes |= {name: getattr(incident, name) for name in ("kind", "device", "line", "ts")}
+        changes["position"] = incident.position or into.position
+    worse = incident.severity.rank < into.severity.rank
+    if worse:
+        changes["severity"] = incident.severity
+    if worse and (actor is None or actor != into.owner):  # who has it in hand has seen nothing so bad
+        flags = with_flags(changes.get("flags", into.flags), add=(Flag.SECOND_CRY,))
+        deadlines = pressed(draft, msgspec.structs.replace(into, deadlines=changes.get("deadlines", into.deadlines)), incident.severity, now)
+        into = orders.repeat_all(apply(into, Action.SECOND_CRY, now, **changes | {"owner": None, "flags": flags, "deadlines": deadlines}), now)
+    else:
+        into = apply(into, Action.JOIN, now, **changes)
+    into = rearm(draft, orders.order_anew(draft, into, now) if into.state is State.RAISED else into, now)
     draft.put(into)
     draft.record(Kind.MERGE, now, into, actor, merged=incident.id)
     merged = apply(incident, Action.MERGE, now, outcome=Outcome.MERGED, merged_into=into.id, closed_at=now, deadlines={}, flags=())
     draft.record(Kind.MERGE, now, merged, actor, identity, into=into.id)
     draft.put(merged)
-    call = draft.calls.get(incident.call or "")
-    if call is not None:
-        draft.calls[call.key] = msgspec.structs.replace(call, incident=into.id)
+    for key in {**draft.base.calls, **draft.calls.written}:  # all of them: a closed incident is forgotten long before a caller in a queue hangs up
+        call = draft.calls.get(key)
+        if call is not None and call.incident == incident.id:
+            draft.calls[key] = msgspec.structs.replace(call, incident=into.id)
     return merged

@@ -84,10 +84,14 @@ def repeat_all(incident: Incident, now: datetime) -> Incident:
 
 
 def order_anew(draft: Draft, incident: Incident, now: datetime) -> Incident:
-    """A second cry that no open leg hears: the nearest is ordered, asked before or not, where policy lets the machine order at once."""
-    if is_somebody_open(incident) or not machine_orders(draft, incident, "at_once"):
+    """A second cry that nobody hears who could go: the nearest is ordered, asked before or not, where policy lets the machine order at once."""
+    hears = any(leg.state in OPEN_LEG and leg.responder != draft.router.desk.id for leg in incident.legs)
+    if hears or not machine_orders(draft, incident, "at_once"):
         return incident
-    return order(draft, incident, draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load), now)
+    decision = draft.router.nearest(incident.kind, incident.position, incident.area, now, draft.load)
+    if decision.responder == draft.router.desk.id and is_somebody_open(incident):
+        return incident  # nobody but the desk, which hears it already
+    return order(draft, incident, decision, now)
 
 
 def is_somebody_open(incident: Incident) -> bool:
