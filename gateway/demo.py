@@ -106,6 +106,7 @@ tnu = "12349"
 WORDS = {
     "en": {
         "console": "Console (invented people)",
+        "desks": "Telephones of the desk, to ring people from the console",
         "folder": "Log and database",
         "until": "Ctrl-C ends it.",
         "for": "It ends by itself after {0:g} s.",
@@ -126,6 +127,7 @@ WORDS = {
     },
     "zh-CN": {
         "console": "接警台(人物均为虚构)",
+        "desks": "坐席分机,供在接警台上拨号",
         "folder": "日志与数据库",
         "until": "按 Ctrl-C 结束。",
         "for": "{0:g} 秒后自动结束。",
@@ -215,7 +217,9 @@ class _Demo:
                 arguments = ("-m", "gateway.cli", "run", "--config", str(config))
                 gateway = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=log, stderr=log, start_new_session=True)
             processes.append(gateway)
-            self._say(f"\n  {self.words['console']}: {self.url}/\n  {self.words['folder']}: {self.folder}\n  {self._when()}\n")
+            self._say(f"\n  {self.words['console']}: {self.url}/")
+            self._say(f"  {self.words['desks']}: 8002 … {8000 + len(AGENTS)}")  # 8001 is the simulated operator's
+            self._say(f"  {self.words['folder']}: {self.folder}\n  {self._when()}\n")
             return await self._watch(simulators, gateway, stop, config)
         finally:
             for process in processes:

@@ -149,7 +149,7 @@ async def was_rung(pending: Pending, world: World) -> bool:
             ring = next((ring for ring in rings if ring.responder == leg.get("responder")), None)
             if ring is not None and leg.get("channel") == "phone":
                 note_arrival(pending, ring.at)
-                if leg.get("answered_at") and leg.get("by") == "phone":
+                if leg.get("answered_at"):
                     return True
                 pending.reason = f"{ring.responder} was rung, and its answer is not on the console"
     return False

@@ -23,6 +23,7 @@ ORDER_KINDS = frozenset(
 NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "call_failed"})
 MAX_ROWS = 20_000
 EXTENSION = "8001"  # the telephone at this desk
+VISIT_S = (8.0, 12.0)  # whoever was rung tells by telephone when it is done: about as long as stations take that say so themselves
 RINGING_S = 20.0  # then nobody is waited for any more: 30 s is how long a telephone rings at most
 BOOKS = ("gateway_unaccounted", "gateway_incidents_unaccounted")
 
@@ -204,6 +205,8 @@ class Operator:
 
     async def _do(self, incident: str, step: str) -> None:
         pause = self.habits.acknowledge_after if step == "acknowledge" else self.habits.act_after
+        if step == "resolve" and self.rows.get(incident, {}).get("leg") == "accepted":
+            pause = VISIT_S
         await asyncio.sleep(self._random.uniform(*pause))
         if step == "acknowledge" and await self._command(incident, "acknowledge", {}):
             self.counts.acknowledged += 1
