@@ -305,7 +305,7 @@ class AmiCodec:
         if self._is_listening or "login" in self._timers:
             return found
         uptime = message["Uptime"] if message is not None else ""
-        if self._away_since is not None and uptime.isascii() and uptime.isdigit() and int(uptime) < now - self._away_since:
+        if self._away_since is not None and 0 <= _seconds(uptime, -1.0) < now - self._away_since:
             found += self._calls.restarted(now)
         self._away_since = None
         self._timers.pop("booted", None)
@@ -427,5 +427,5 @@ class AmiCodec:
         return Framer(CALL_EVENTS | AGENT_EVENTS | LIST_EVENTS | OTHER_EVENTS)
 
 
-def _seconds(text: str) -> float:
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
+def _seconds(text: str, otherwise: float = 0.0) -> float:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else otherwise

@@ -109,7 +109,8 @@ class AmiWishes:
         """Given up: what still rings is hung up."""
         for one in [one for one in self._under_way.values() if one.until <= now]:
             if one.uid:
-                self._send("Hangup", "", Channel=self._channel(one.uid) or one.uid)
+                name = self._channel(one.uid)
+                self._send("Hangup", "", Channel=name if _CHANNEL.fullmatch(name) else one.uid)
             outcome = "no_key" if one.taken and isinstance(one.wish, Ring) else "failed"
             self._tell(one, outcome, reason="timeout")
 

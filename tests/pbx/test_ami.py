@@ -411,6 +411,17 @@ def test_a_reset_in_mid_call_what_is_gone_is_ended_what_stands_goes_on() -> None
     assert (ended.kind, ended.detail.get("inferred")) == (Kind.CALL_ENDED, None)
 
 
+def test_an_uptime_that_is_no_number_of_seconds_says_nothing() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.codec.disconnected(desk.now)
+    desk.advance(3)
+    desk.log_in()
+    desk.say(message("Event: FullyBooted", Uptime="9" * 5000))
+    desk.snapshot()
+    assert (desk.codec.is_ready, desk.codec.fault) == (True, "")
+
+
 def test_a_call_that_began_while_the_list_came_is_not_ended_by_it() -> None:
     desk = Desk()
     desk.connect()

@@ -56,6 +56,15 @@ def test_a_dial_rings_the_agent_first_and_carries_our_id(desk: Desk) -> None:
     assert desk.codec.answers() == [(7, Told(outcome="done"))]
 
 
+def test_a_channel_whose_name_cannot_be_written_is_hung_up_by_its_id(desk: Desk) -> None:
+    ask(desk, RING)
+    desk.say(message("Event: Newchannel", **channel("PJSIP/a\rAction: x-00000001", NUMBER, "gateway-r1")))
+    desk.sent()
+    desk.advance(RING.ring_s + LIMIT_S)
+    assert [sent["Channel"] for sent in desk.sent() if sent["Action"] == "Hangup"] == ["gateway-r1"]
+    assert desk.codec.answers() == [(7, Told(outcome="failed", reason="timeout"))]
+
+
 def test_a_dial_through_the_agents_own_context() -> None:
     desk = Desk(dial_context="from-internal", agent_channel="SIP/{number}")
     desk.connect()
