@@ -45,7 +45,8 @@ class VoiceCall(asyncio.DatagramProtocol):
             self._send("ACK", 1, remote, to, self._branch if final.code >= 300 else secrets.token_hex(8))
             if final.code < 300:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._over.wait(), talk_s)
+                    async with asyncio.timeout(talk_s):
+                        await self._over.wait()
                 if not self._over.is_set():
                     await self._transaction("BYE", 2, remote, to, secrets.token_hex(8))
             return final.code
@@ -60,7 +61,8 @@ class VoiceCall(asyncio.DatagramProtocol):
             self._send(method, number, uri, to, branch)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    answer = await asyncio.wait_for(self._inbox.get(), min(pause, give_up - loop.time()))
+                    async with asyncio.timeout(min(pause, give_up - loop.time())):
+                        answer = await self._inbox.get()
                     if parameter(answer.get("via"), "branch") != f"z9hG4bK{branch}":
                         continue
                     if answer.code >= 200:

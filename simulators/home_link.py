@@ -144,7 +144,8 @@ class HomeLink:
                     again, pause = now + pause, min(2 * pause, 8 * self._t1_s)
                 until = min(again, give_up) if receiver.transport == "udp" else give_up
                 try:
-                    answer = await asyncio.wait_for(inbox.get(), max(until - now, 0))
+                    async with asyncio.timeout_at(until):  # not wait_for: in Python 3.11 it may swallow a cancellation
+                        answer = await inbox.get()
                 except TimeoutError:
                     continue
                 if answer is None:

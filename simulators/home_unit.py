@@ -141,7 +141,8 @@ class HomeUnit:
         wait_s = self._answer_s
         while True:
             try:
-                said.answer = await asyncio.wait_for(inbox.get(), wait_s)
+                async with asyncio.timeout(wait_s):  # not wait_for: in Python 3.11 it may swallow a cancellation
+                    said.answer = await inbox.get()
             except TimeoutError:
                 return False
             one.snu = int(said.answer["snu"]) if said.answer.get("snu", "").isdigit() else None

@@ -96,6 +96,7 @@ async def test_an_alarm_is_taken_over_by_the_answer_not_by_the_200() -> None:
             f"<mrq><ref>{said.ref}</ref><mty>ME</mty><cid>1234567890</cid><dty>0003</dty><did>00A1B2C3</did>"
             "<crd>sip:1234567890@home.example</crd><stc>0010</stc><lco>043</lco></mrq>"
         )
+        await wait_until(lambda: found[0].answers, "the unit's own answer arrives")
         assert found[0].answers[0].startswith("SIP/2.0 200")
 
 
