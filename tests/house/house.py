@@ -35,6 +35,7 @@ class District:
     rooms: int = 20
     buttons: int = 20
     callers: int = 20
+    units: int = 0
 
     def wearable(self, number: int) -> str:
         return f"w-{number:06}"
@@ -49,6 +50,10 @@ class District:
         """E.164; a range without terrestrial subscribers, as everywhere in our invented districts."""
         return f"+8617400{number:06}"
 
+    def unit(self, number: int) -> str:
+        """The controller id of a SCAIP home unit."""
+        return f"7{number:09}"
+
     def write(self, folder: Path) -> None:
         """The register's files. Invented: every person, number and place."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +65,7 @@ class District:
             *((f"pr-{n}", "", "panel", self.room(n)) for n in range(self.rooms)),
             *((f"pb-{n}", "", "buttons", self.button(n)) for n in range(self.buttons)),
             *((f"pc-{n}", self.caller(n).removeprefix("+86"), "", "") for n in range(self.callers)),
+            *((f"pu-{n}", f"17400{500_000 + n}", "home-units", self.unit(n)) for n in range(self.units)),
         ]
         persons = [
             f"{person},某人,1940,chaos,home-{person},,{36.34 + n % 41 / 1000:.3f},{102.86 + n % 37 / 1000:.3f},{phone},self_caring,general,,,"
