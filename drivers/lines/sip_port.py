@@ -165,9 +165,7 @@ class SipLine:
 
     async def _end(self, sockets: Sockets) -> None:
         """Who waits is refused; what peers hold for us is taken back; then the sockets close."""
-        for delivery in self._waiting:
-            self.agent.settle(delivery, [STOPPING] * len(delivery.items), clock.monotonic())
-        self._waiting.clear()
+        self._refuse_waiting()
         if self.agent.stop():
             self._quiet.clear()
             self._flush()
@@ -183,9 +181,16 @@ class SipLine:
             task.cancel()
         await asyncio.gather(*self._aside, return_exceptions=True)
         self.agent.abandon(clock.monotonic())
+        self._refuse_waiting()  # who came while we said goodbye
         self._flush()
         self._sockets = None
         await sockets.close()
+
+    def _refuse_waiting(self) -> None:
+        """503: the sender goes to its next receiver at once, instead of after 32 seconds of silence."""
+        for delivery in self._waiting:
+            self.agent.settle(delivery, [STOPPING] * len(delivery.items), clock.monotonic())
+        self._waiting.clear()
 
     def _guard(self, step: Callable[[], None]) -> None:
         """The user agent never raises: if it does it is our bug, and the supervisor's to report."""

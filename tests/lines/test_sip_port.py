@@ -478,6 +478,30 @@ async def test_registered_and_unregistered(tmp_path: Path) -> None:
     registrar.close()
 
 
+async def test_who_comes_while_we_say_goodbye_is_sent_on_too() -> None:
+    registrar = Datagrams(1)
+    store = Store()
+    line = a_line(register={"registrar": f"sip:127.0.0.1:{registrar.port}", "address": "sip:12349@pbx.example"})
+    device = Datagrams(1)
+
+    async def last_minute() -> None:
+        goodbye = await registrar.receive()
+        await device.send(request())
+        await wait_until(lambda: len(line._waiting) == 1, "it was read")
+        await registrar.send(ok(goodbye))
+
+    async with running(line, store):
+        registrar.line = device.line = ("127.0.0.1", line.port or 0)
+        await registrar.send(ok(await registrar.receive(), 200, ["Expires: 600"]))
+        await wait_until(lambda: line.agent.is_quiet, "registered")
+        late = asyncio.create_task(last_minute())
+    await late
+    assert read(await device.receive()).code == 503
+    assert store.events == []
+    registrar.close()
+    device.close()
+
+
 async def answer_next(peer: Datagrams) -> bytes:
     asked = await peer.receive()
     await peer.send(ok(asked))
