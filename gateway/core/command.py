@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core import hand_over, orders
+from gateway.core import hand_over, orders, parting
 from gateway.core.calls import called_back
 from gateway.core.escalation import rearm
 from gateway.core.incident import COMING, OPEN_LEG, Action, Flag, Incident, Outcome, State, apply, apply_leg, with_flags
@@ -156,6 +156,8 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
         raise Refused("unknown_person", 404)
     if person.id == incident.person:
         return incident
+    if parting.is_of_own_device(draft, incident):  # the alarm stays whose it is; it is the call that somebody else made
+        return parting.part_call(draft, incident, person, command.actor, now)
     changes: dict[str, Any] = {"person": person.id, "candidates": (), "area": person.area or incident.area}
     if incident.position is None or incident.position.source in ("area", "home"):  # the home of whoever it was taken for
         middle = draft.register.area_position(changes["area"])

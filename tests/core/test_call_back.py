@@ -1,5 +1,6 @@
 """Stories of lost calls: each is a task, in order, until somebody is reached; nobody is forgotten."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -201,6 +202,11 @@ class Telephones(RuleBasedStateMachine):
             return
         if action in (Action.CALL_BACK, Action.RESOLVE):
             self.lost.pop(name, None)
+        for record in self.room.records[self.count :]:
+            if record.kind is Kind.UNMERGE and name in self.lost:  # the call was somebody else's: the task is both people's
+                parted = self.room.working.incidents[json.loads(record.facts)["into"]]
+                heir = parted.merged_into or parted.id
+                self.lost[heir] = self.lost.get(heir, 0) + self.lost[name]
         for other in before:
             into = self.room.working.incidents[other].merged_into
             if into is not None and other in self.lost:

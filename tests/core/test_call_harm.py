@@ -255,3 +255,36 @@ def test_an_alarm_from_a_neighbour_about_a_caller_we_know_is_ordered(room: Room)
 def test_our_own_record_played_back_to_us_is_refused(room: Room) -> None:
     with pytest.raises(Refused, match="not_for_us"):
         decide.on_event(Draft(room.working), event_of(record("ours", to="12345"), "12345", room.now), room.now)
+
+
+# --- a wrong name, taken back
+
+
+def test_a_call_put_into_somebodys_alarm_by_a_wrong_name_comes_out_and_the_alarm_stays(room: Room) -> None:
+    room.event(Kind.FALL_SUSPECTED, "w-li")
+    alarm = room.only
+    room.call(Kind.CALL_ANSWERED, STRANGER, agent="8001")
+    room.do(Action.IDENTIFY, other_than(room, alarm).id, person="li")
+    assert room.only.id == alarm.id
+    parted = room.do(Action.IDENTIFY, alarm.id, person="wang")
+    left = room.working.incidents[alarm.id]
+    assert (left.person, left.kind, left.state, left.call, left.caller) == ("li", Kind.FALL_SUSPECTED, State.RAISED, None, None)
+    assert (parted.person, parted.owner, parted.caller, parted.agent) == ("wang", "Li Na", STRANGER, "8001")
+    assert room.kinds(alarm.id)[-1] == "unmerge"
+    assert room.kinds(parted.id) == ["identify"]
+    room.call(Kind.CALL_ENDED, STRANGER, inferred=True)
+    assert Flag.CALL_DUE in room.working.incidents[parted.id].flags
+    assert room.working.calls == {}
+
+
+def test_it_goes_up_in_the_alarm_of_the_right_one(room: Room) -> None:
+    room.event(Kind.FALL_SUSPECTED, "w-li")
+    wrong = room.only
+    room.calls_in_vain(STRANGER, "a")
+    room.do(Action.IDENTIFY, other_than(room, wrong).id, person="li")
+    room.event(Kind.HELP, "w-wang")
+    right = other_than(room, wrong)
+    room.do(Action.IDENTIFY, wrong.id, person="wang")
+    assert {one.id for one in room.working.open_incidents} == {wrong.id, right.id}
+    for one in room.working.open_incidents:
+        assert (Flag.CALL_DUE in one.flags, "call" in one.deadlines) == (True, True), "whose task it was nobody knows"
