@@ -4,6 +4,7 @@ Source: sip-call-state, sections 2 and 3. Knows nothing of messages; `call_track
 """
 
 import hashlib
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +18,7 @@ MAX_LEGS = 32
 MAX_FORKS = 64
 MAX_BRANCHES = 16
 MAX_TAGS = 16
+ANEW_S = 40.0  # as long as a call that is over is remembered: the same dialog later is another call
 
 
 class State(StrEnum):
@@ -268,9 +270,13 @@ class CallRecord(msgspec.Struct, frozen=True):
     legs: list[LegRecord] = []
 
 
-def call_key(call_id: str, from_tag: str, attempt: int = 0) -> str:
-    """The call's name everywhere else: short, and free of the numbers that Call-IDs sometimes carry."""
-    text = f"{call_id}\0{from_tag}\0{attempt or ''}".encode("utf-8", "surrogateescape")
+def call_key(call_id: str, from_tag: str, attempt: int = 0, began_at: datetime | None = None) -> str:
+    """The call's name everywhere else: short, and free of the numbers that Call-IDs sometimes carry.
+
+    began_at: a telephone started anew may take the Call-ID and tag of an earlier call: this one must not pass for that.
+    """
+    began = "" if began_at is None else int(began_at.timestamp() // ANEW_S)
+    text = f"{call_id}\0{from_tag}\0{attempt or ''}\0{began}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 

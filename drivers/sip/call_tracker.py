@@ -98,6 +98,7 @@ class Heard:
     now: float
     correlation: str
     news: News
+    began_at: datetime | None
 
 
 class CallTracker:
@@ -152,7 +153,15 @@ class CallTracker:
         return taken
 
     def receive(
-        self, message: Message, source: Address, destination: Address, now: float, at: datetime | None = None, raw: bytes = b"", correlation: str = ""
+        self,
+        message: Message,
+        source: Address,
+        destination: Address,
+        now: float,
+        at: datetime | None = None,
+        raw: bytes = b"",
+        correlation: str = "",
+        received_at: datetime | None = None,
     ) -> list[Signal]:
         """One captured message. Raises NoRoom when it offers a call there is no room for."""
         if message.cseq_method not in _METHODS:
@@ -160,7 +169,7 @@ class CallTracker:
         if max(len(message.call_id), len(message.from_tag), len(message.to_tag), len(message.branch)) > MAX_IDENTIFIER:
             raise NoRoom("too_long")
         news = News(self._options.agents, self._agent_leg_exchanges, at, raw)
-        heard = Heard(message, source, destination, now, correlation, news)
+        heard = Heard(message, source, destination, now, correlation, news, at or received_at)
         leg, by_callee = self._table.find(message)
         if leg is not None and leg.call.timer is Timer.RESTART:
             self._confirm(leg.call, now)
@@ -242,7 +251,7 @@ class CallTracker:
                 self._joins.offer(leg, heard.destination[0], heard.correlation, hints)
         elif hotline is not None:
             self._admit(heard.source[0], heard.now)
-            call = Call(call_key(message.call_id, message.from_tag, attempt), caller, called[:MAX_NAME], hotline)
+            call = Call(call_key(message.call_id, message.from_tag, attempt, heard.began_at), caller, called[:MAX_NAME], hotline)
             self._table.keep(call, heard.source[0])
             leg = self._add_leg(call, Role.CALLER, heard, user)
             assert leg is not None
@@ -475,7 +484,7 @@ class CallTracker:
             leg = self._add_leg(joined.call, Role.AGENT, heard, user)
         elif hotline is not None and joined is None:
             self._admit(heard.source[0], heard.now)
-            call = Call(call_key(message.call_id, message.from_tag), caller, user[:MAX_NAME], hotline)
+            call = Call(call_key(message.call_id, message.from_tag, began_at=heard.began_at), caller, user[:MAX_NAME], hotline)
             self._table.keep(call, heard.source[0])
             leg = self._add_leg(call, Role.CALLER, heard, user)
         else:

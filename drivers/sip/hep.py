@@ -116,6 +116,7 @@ class HepCodec:
                 self._captured_at(packet.time, received_at),
                 packet.payload,
                 packet.correlation_id.decode("utf-8", "replace"),
+                received_at,
             )
         except MalformedMessage as fault:
             if fault.reason == KEEPALIVE:  # CRLF or NULs between SIP peers, copied to us: nothing at all

@@ -460,6 +460,17 @@ def test_a_full_table_gives_up_what_has_ended_first() -> None:
     assert pbx.say(CALLER, PROXY, Dialog(call_id="d").request()) == ["rejected table_full"]
 
 
+def test_a_telephone_started_anew_may_take_the_call_id_and_tag_of_an_earlier_call() -> None:
+    """The store would take the second call for the first, and nobody would call back."""
+    pbx = Exchange()
+    for _ in range(2):
+        assert pbx.say(CALLER, PROXY, Dialog().request()) == ["offered"]
+        assert pbx.say(CALLER, PROXY, Dialog().request("CANCEL")) == []
+        assert pbx.say(PROXY, CALLER, Dialog().response(487)) == ["abandoned"]
+        pbx.wait(60)
+    assert len({signal.dedup for signal in pbx.signals}) == 4
+
+
 def test_calls_that_are_over_are_kept_by_no_timer() -> None:
     """A call talks under a guard of hours; ten thousand an hour must not stay in memory for as long after their end."""
     pbx = Exchange(max_new_calls_per_s=0, max_calls_per_source=10_000, proof_s=0)
