@@ -27,6 +27,7 @@ EVENTS = (
 )
 LOGIN_S = 10.0  # from the connection to the first snapshot
 SILENCE_S = 45.0  # HEARTBEAT comes every 20 s: two are missing
+REFUSED_S = 300.0  # after a wrong password, as on the AMI side: sites ban addresses that try again and again
 KEY_S = 20.0  # who has taken the telephone has so long to press a key
 DIAL_S = 30.0  # and so long beyond ring_s may an exchange take to say what became of a wish
 MAX_WISHES = 200
@@ -88,6 +89,7 @@ class _Wish(msgspec.Struct):
 class EslCodec:
     """See `drivers.contract.ClientCodec` and `drivers.telephone.TelephoneCodec`. `password` may be set before each connection.
 
+    pause_s: how long to leave the server in peace after `fault`.
     counts: events, unreadable, ignored (frames that are no events), no_snapshot, events_out_of_order.
     """
 
@@ -100,6 +102,7 @@ class EslCodec:
         )
         self.is_ready = False
         self.fault = ""
+        self.pause_s = 0.0
         self.counts: Counter[str] = Counter()
         self.password = options.password
         self._options = options
@@ -126,6 +129,7 @@ class EslCodec:
         self._out.clear()
         self._replies.clear()
         self.fault = ""
+        self.pause_s = 0.0
         self.is_ready = False
         self._sequence = 0
         self._heard_at, self._login_until = now, now + LOGIN_S
@@ -313,6 +317,7 @@ class EslCodec:
         match asked:
             case "auth":
                 if is_error:
+                    self.pause_s = REFUSED_S
                     self.fault = "FreeSWITCH refused the password; write the one of event_socket.conf into options.password_file"
                 else:
                     self._send(f"event {self._options.format} {EVENTS}", "event")

@@ -81,31 +81,6 @@ def _ended(device: DeviceType, kind: Kind | None) -> tuple[Kind, Phase]:
     return kind or Kind.CANCEL, Phase.CLEAR
 
 
-_TOLD = (
-    "ref",
-    "sco",
-    "cha",
-    "mty",
-    "hbo",
-    "cid",
-    "dty",
-    "did",
-    "dco",
-    "dte",
-    "crd",
-    "stc",
-    "stt",
-    "pri",
-    "lco",
-    "lva",
-    "lte",
-    "ico",
-    "ite",
-    "ame",
-    "tim",
-)
-
-
 def is_alarm(kind: Kind, phase: Phase) -> bool:
     """Somebody needs help, or something burns: only then is there a call."""
     return phase is Phase.RAISE and KINDS[kind].group in (Group.PERSON, Group.ENVIRONMENT)

@@ -147,6 +147,9 @@ def test_why_the_connection_must_be_given_up(answers: list[bytes], words: str) -
         server.feed(answer)
     assert words in server.codec.fault
     assert not server.codec.is_ready
+    assert (server.codec.pause_s > 60) is (words == "password")  # sites ban addresses that try again and again
+    server.codec.connected(server.now)
+    assert (server.codec.fault, server.codec.pause_s) == ("", 0.0)
 
 
 def test_a_lingering_disconnect_goes_on() -> None:
