@@ -183,6 +183,7 @@ class HomeLink:
                     self._take(message, writer.write)
         except (OSError, ValueError):
             pass
+        writer.close()  # another one takes its place
         for inbox in self._waiting.values():
             inbox.put_nowait(None)
 
