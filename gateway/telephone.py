@@ -6,6 +6,7 @@ at a screen is told at once that it is too much; orders to responders wait for t
 
 import asyncio
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ MINUTE_S = 60.0
 LINE_FREE_S = 5.0  # when all places are taken nobody knows when one will be free: ask again after this
 # Numbers that a machine never rings: police, fire, ambulance, traffic police (event model, "Who orders"); an operator may.
 EMERGENCY = frozenset(("110", "119", "120", "122"))
+COUNTRY = re.compile(r"^(?:\+86|0086)?0?")  # before them, in a register that was filled in by hand
 MAX_WAITING = 1_000  # orders to responders that wait for a turn; more than a district has responders
 
 log = structlog.get_logger("telephone")
@@ -58,7 +60,8 @@ class Telephone:
         self._clock = clock
         self._dialled: deque[float] = deque()  # of the last minute
         self._running = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._urgent: deque[asyncio.Future[None]] = deque()  # orders of alarms that wait for their turn …
+        self._routine: deque[asyncio.Future[None]] = deque()  # … and others, which never go before them (invariant 8)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -79,7 +82,7 @@ class Telephone:
     def check_limit(self) -> None:
         """May an operator dial now? Raises Refused 429 dial_limit with `retry_s`, when to try again."""
         wait_s = self._wait_s()
-        if wait_s is None or wait_s > 0 or self._waiting:
+        if wait_s is None or wait_s > 0 or self._urgent or self._routine:
             self.counts["dial", "limited"] += 1
             retry_s = max(1, math.ceil(wait_s or LINE_FREE_S))
             raise Refused("dial_limit", 429, per_minute=self.config.dials_per_minute, at_once=self.config.at_once, retry_s=retry_s)
@@ -96,15 +99,16 @@ class Telephone:
         )
         return await self._carry_out("dial", wish)
 
-    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "") -> Told:
-        """For an order: ring `number`, take a key. Waits for its turn; emergency services are never rung by machine. wish_id: as in `dial`."""
+    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "", is_urgent: bool = True) -> Told:
+        """For an order: ring `number`, take a key. Waits for its turn, the urgent before all others; emergency services are never rung by
+        machine. wish_id: as in `dial`."""
         dialled = as_dialled(number, self.config.prefix)
-        if dialled.removeprefix(self.config.prefix) in EMERGENCY or number in EMERGENCY:
+        if COUNTRY.sub("", number) in EMERGENCY:
             return Told(outcome="refused", reason="emergency_service")
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._urgent) + len(self._routine) >= MAX_WAITING:
             self.counts["ring", "limited"] += 1
             return Told(outcome="refused", reason="dial_limit")
-        await self._turn()
+        await self._turn(is_urgent)
         wish = Ring(id=wish_id or new_id(), number=dialled, shown=self._shown, say=say, keys=keys, ring_s=self.config.ring_s)
         return await self._carry_out("ring", wish)
 
@@ -137,19 +141,20 @@ class Telephone:
         self._running -= 1
         self._arm()
 
-    async def _turn(self) -> None:
-        """In order of asking. Cancelling gives the place up."""
-        if not self._waiting and self._wait_s() == 0:
+    async def _turn(self, is_urgent: bool) -> None:
+        """In order of asking, the urgent first. Cancelling gives the place up."""
+        if not self._urgent and not self._routine and self._wait_s() == 0:
             self._take()
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
+        lane = self._urgent if is_urgent else self._routine
+        lane.append(mine)
         self._arm()
         try:
             await mine
         except asyncio.CancelledError:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
+            if mine in lane:
+                lane.remove(mine)
             elif mine.done() and not mine.cancelled():
                 self._give_back()
             raise
@@ -157,8 +162,8 @@ class Telephone:
     def _next(self) -> None:
         """Let those go who may; wake again when the next one may."""
         self._timer = None
-        while self._waiting and self._wait_s() == 0:
-            turn = self._waiting.popleft()
+        while (lane := self._urgent or self._routine) and self._wait_s() == 0:
+            turn = lane.popleft()
             if not turn.done():
                 self._take()
                 turn.set_result(None)
@@ -166,7 +171,7 @@ class Telephone:
 
     def _arm(self) -> None:
         wait_s = self._wait_s()
-        if self._waiting and wait_s is not None and self._timer is None:
+        if (self._urgent or self._routine) and wait_s is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._next)
 
     async def _carry_out(self, what: str, wish: Dial | Ring) -> Told:

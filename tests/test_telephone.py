@@ -133,7 +133,7 @@ async def test_who_gives_up_waiting_takes_no_place() -> None:
     assert (phone.running, len(exchange.wishes)) == (0, 2)
 
 
-@pytest.mark.parametrize("number", ["120", "110", "119", "122"])
+@pytest.mark.parametrize("number", ["120", "110", "119", "122", "+86120", "0120"])
 async def test_emergency_services_are_never_rung_by_machine(number: str) -> None:
     exchange = Exchange()
     told = await telephone(exchange).ring(number, "", ("1",))
@@ -273,3 +273,21 @@ async def test_a_responder_without_a_number_has_failed() -> None:
     with pytest.raises(DeliveryError) as failed:
         await channel.deliver(msgspec.structs.replace(order(), address=""))
     assert not failed.value.retry
+
+
+async def test_an_order_of_an_alarm_waits_behind_no_ordinary_one() -> None:
+    """Invariant 8: a hundred visits for lost calls must not keep the telephone from a fall."""
+    exchange = Exchange()
+    phone = PhoneChannel(PhoneChannelConfig(), lambda: mine, lambda *_: None)
+    mine = telephone(exchange, at_once=1)
+    orders = [msgspec.structs.replace(order(severity=word), delivery=f"d-{n}") for n, word in enumerate(["minor"] * 3 + ["critical"])]
+    under_way = [asyncio.ensure_future(phone.deliver(one)) for one in orders]
+    await settle()
+    assert len(exchange.wishes) == 1, "the first ordinary one rings already"
+    exchange.end()
+    await wait_until(lambda: len(exchange.wishes) == 2)
+    assert isinstance(exchange.wishes[1], Ring)
+    assert exchange.wishes[1].say.startswith("12349紧急求助")
+    for one in under_way:
+        one.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)

@@ -23,7 +23,7 @@ SAY = {"critical": "12349紧急求助，请马上前往。", "major": "12349求�
 class Ringer(Protocol):
     """What the channel needs of the telephone (`gateway.telephone.Telephone`)."""
 
-    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "") -> Told:
+    async def ring(self, number: str, say: str, keys: tuple[str, ...], wish_id: str = "", is_urgent: bool = True) -> Told:
         """Ring, say, take one of the keys. wish_id: under which it can be hung up."""
         ...
 
@@ -64,7 +64,7 @@ class PhoneChannel:
         if not order.address:
             raise DeliveryError("no_number", retry=False)
         say = f"{SAY.get(body['severity'], SAY['major'])}接受请按{config.accept_key}，不能去请按{config.decline_key}。"
-        told = await self._rung(order, say)
+        told = await self._rung(order, say, body["severity"] in SAY)
         if told.is_done:
             self._attempts.pop(order.delivery, None)
             answer = "accept" if told.key == config.accept_key else "decline"
@@ -80,12 +80,13 @@ class PhoneChannel:
             told.outcome if told.outcome != "refused" else told.reason, retry=told.outcome in WORTH_TRYING and tried < config.attempts
         )
 
-    async def _rung(self, order: Order, say: str) -> Told:
+    async def _rung(self, order: Order, say: str, is_urgent: bool) -> Told:
         """Ring, unless this very order is ringing already: a second cry must not find the telephone engaged by the first."""
         ringing = self._ringing.get(order.delivery)
         if ringing is None:
             keys, name = (self._config.accept_key, self._config.decline_key), new_id()
-            ringing = self._ringing[order.delivery] = _Ringing(name, asyncio.ensure_future(self._ringer().ring(order.address, say, keys, name)))
+            told = asyncio.ensure_future(self._ringer().ring(order.address, say, keys, name, is_urgent))
+            ringing = self._ringing[order.delivery] = _Ringing(name, told)
             ringing.told.add_done_callback(lambda _: self._ringing.pop(order.delivery, None))
         try:
             return await asyncio.shield(ringing.told)
