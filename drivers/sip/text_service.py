@@ -16,7 +16,7 @@ from drivers.sip.asking import Ask, outcome
 from drivers.sip.bodies import BodyHandler, Part, Reading, Received
 from drivers.sip.digest import ASK_AGAIN, DigestServer, Outcome
 from drivers.sip.faults import Faults
-from drivers.sip.hop import PORTS, Hop, Via, same_address
+from drivers.sip.hop import PORTS, Hop, Via, answer_port, same_address, top_via
 from drivers.sip.message import Message, NameAddr
 from drivers.sip.options import Policies, SipOptions
 from drivers.sip.server_transactions import ServerTransaction
@@ -166,7 +166,7 @@ class TextService:
             self.settle(delivery, (), received.now)
 
     def _follow_up(self, delivery: Delivery, part: Part, now: float) -> None:
-        """Our own MESSAGE to the sender: over the same connection, or to the address that the request came from; once more if that fails."""
+        """Our own MESSAGE to the sender: over the same connection, or to where its answer went; then to where it can be reached else."""
         received, hop = delivery.received, delivery.hop
         device = next((item.device for item in delivery.items if item.device), received.from_user or hop.peer[0])
         uri = received.contact or received.from_uri
@@ -180,7 +180,9 @@ class TextService:
                 self._faults.end("follow_up_failed", device)
 
         again = hop
-        if hop.is_stream:
+        if not hop.is_stream:  # a device that asks for no rport listens at the port of its Via, which need not be the one it sends from
+            hop = msgspec.structs.replace(hop, peer=(hop.peer[0], answer_port(top_via(received.message), hop)))
+        else:
             parsed = NameAddr(f"<{uri}>").parsed
             port = parsed.port if same_address(parsed.host, hop.peer[0]) else None  # nobody may send us to a third party
             again = msgspec.structs.replace(hop, peer=(hop.peer[0], port or PORTS[hop.transport]), socket=None)

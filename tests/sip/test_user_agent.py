@@ -457,6 +457,16 @@ def scaip(**changes: object) -> bytes:
     return request(content_type="application/scaip+xml", body=ALARM, **changes)  # type: ignore[arg-type]
 
 
+def test_without_rport_the_reply_follows_the_200_to_the_port_of_the_via() -> None:
+    desk = Desk()
+    sent_from = Hop("udp", ("192.0.2.20", 40_000), ("192.0.2.10", 5060), 1)
+    answer, follow_up = desk.say(scaip(via="Via: SIP/2.0/UDP 192.0.2.20:5070;branch=z9hG4bK1"), sent_from)
+    assert (answer.code, follow_up.first[:8]) == (200, "MESSAGE ")
+    assert [hop.peer for hop in desk.hops] == [("192.0.2.20", 5070)] * 2
+    desk.wait(33)
+    assert desk.hops[-1].peer == ("192.0.2.20", 40_000)
+
+
 def test_the_reply_follows_the_200_to_where_the_alarm_came_from() -> None:
     desk = Desk()
     answer, follow_up = desk.say(scaip(headers=["Contact: <sip:1234567890@10.0.0.5:5062>"]))
