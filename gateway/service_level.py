@@ -222,6 +222,9 @@ class Window:
         first = self._first(now)
         while self._buckets and self._buckets[0][0] < first:
             self._buckets.popleft()
+        after = first + 2 * int(self.window_s // self._width_s)  # a whole window from now: counted while the clock was wrong
+        while self._buckets and self._buckets[-1][0] >= after:
+            self._buckets.pop()
 
 
 class ServiceLevels:

@@ -150,6 +150,16 @@ def test_the_window_slides() -> None:
     assert levels.day("12349", NOW + timedelta(hours=24, minutes=1)).connect_share == 1.0
 
 
+def test_what_was_counted_while_the_clock_was_a_year_ahead_does_not_stay_for_a_year() -> None:
+    window = Window(86400.0, (15.0,))
+    ahead = NOW + timedelta(days=365)
+    window.add(Fate("x", "12349", Outcome.ANSWERED, ahead, 3.0), ahead)
+    assert window.sum(NOW).counted == 0
+    hour = NOW + timedelta(hours=1)
+    window.add(Fate("y", "12349", Outcome.ANSWERED, hour, 3.0), hour)
+    assert window.sum(NOW).counted == 1, "an hour is nothing: it leaves an hour later"
+
+
 def test_hotlines_are_counted_apart() -> None:
     levels = ServiceLevels(["12349", "12345"])
     seen(levels, call("a", Kind.CALL_ANSWERED, 3), call("b", Kind.CALL_MISSED, 3, hotline="12345"), call("c", Kind.CALL_MISSED, 3, hotline="999"))

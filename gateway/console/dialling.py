@@ -62,8 +62,11 @@ def _contacts(register: Register, incident: Incident) -> Iterator[Contact]:
         yield Contact(ref="caller", number=incident.caller, is_restricted=incident.presentation == "restricted")
     device = register.device(incident.line, incident.device)
     known = {*phones, incident.caller}
-    voice = device.phone if device is not None and device.phone else next((one for one in incident.voice if one not in known), "")
-    yield Contact(ref="device", number=voice, name=incident.device or "")
+    if incident.device is not None:
+        own = device.phone if device is not None else ""
+        voice = own or next((one for one in incident.voice if one not in known), "")
+        is_doubtful = not own and incident.caller is not None  # it may be that of an earlier caller who forbade to show it
+        yield Contact(ref="device", number=voice, name=incident.device, is_restricted=is_doubtful)
     for number, one in enumerate(person.contacts if person else ()):
         yield Contact(ref=f"contact:{number}", number=one.phone, name=one.name, relation=one.relation)
     for responder in dict.fromkeys(leg.responder for leg in incident.legs):

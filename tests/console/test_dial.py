@@ -139,6 +139,22 @@ async def test_a_caller_who_hides_the_number_can_be_called_back_unseen(room: Roo
     assert room.pbx.wishes[0].number == "17400000055"  # type: ignore[union-attr]
 
 
+async def test_an_earlier_caller_who_hides_the_number_is_neither_shown_nor_taken_for_a_device(room: Room) -> None:
+    client = await room.operator("李娜", "8001")
+    hidden = {"call": "c9", "hotline": "12349", "caller_e164": "+8617400000055", "presentation": "restricted"}
+    await room.house.receive([room.house.event(Kind.CALL_ABANDONED, line="hotline", detail=hidden)])
+    incident = next(one for one in room.house.incidents.values() if one.caller == "+8617400000055").id
+    open_one = {"call": "c10", "hotline": "12349", "caller_e164": "+8617400000066"}
+    await room.house.receive([room.house.event(Kind.CALL_ABANDONED, line="hotline", detail=open_one)])
+    await client.post(f"/api/v1/incidents/{incident}/acknowledge")
+    other = next(one for one in room.house.incidents.values() if one.caller == "+8617400000066").id
+    await client.post(f"/api/v1/incidents/{other}/acknowledge")
+    await client.post(f"/api/v1/incidents/{incident}/merge", json={"into": other})
+    reply = await client.get(f"/api/v1/incidents/{other}")
+    assert [(one["ref"], one["phone"]) for one in reply.json()["dial"]] == [("caller", "174****0066")]
+    assert "0055" not in reply.text
+
+
 @pytest.mark.parametrize(
     ("ref", "status", "reason"),
     [
