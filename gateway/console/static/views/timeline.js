@@ -95,6 +95,9 @@ export function describe(entry, names, data = null) {
     case "merge":
       add(detail.into ? `→ ${detail.into}` : `← ${detail.merged ?? ""}`);
       break;
+    case "unmerge":
+      add(`→ ${detail.into ?? ""}`);
+      break;
     case "identify":
       add(label("reason_word", detail.reason));
       break;
