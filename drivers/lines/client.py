@@ -21,7 +21,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from drivers.contract import Emit, Rejected, Report, Signal
 from drivers.lines.certificates import client_certificates
-from drivers.lines.hold import HOLD_EVENTS, Delivery
+from drivers.lines.hold import Delivery
 from drivers.lines.silence import SilenceWatch
 from drivers.telephone import Dial, Ring, TelephoneCodec, Told, Wish
 from gateway import clock
@@ -31,8 +31,8 @@ from gateway.errors import LineError
 CONNECT_S = 10.0  # from the first SYN to the end of the TLS handshake; a host that is up answers within one second
 # Reading stops when half the hold is full and goes on at a quarter: the server's buffers take the rest, and what it then drops its
 # snapshot makes good after the next login.
-PAUSE_AT = HOLD_EVENTS // 2
-RESUME_AT = HOLD_EVENTS // 4
+PAUSE_AT = 0.5
+RESUME_AT = 0.25
 LOOK_S = 0.1  # how often a paused line looks whether enough is stored
 MAX_WISHES = 64  # under way at once; `[telephone]` allows fewer, this stops a bug from filling the exchange
 WISH_S = 30.0  # beyond all ringing an exchange may take so long to say what became of a wish (drivers.telephone)
@@ -241,7 +241,7 @@ class _Run:
             self._moved.clear()
             now, deadline = clock.monotonic(), self._codec.deadline()
             if self._connection.is_paused:
-                if self._line.held <= RESUME_AT:
+                if self._line._delivery.fullness <= RESUME_AT:
                     self._connection.resume()
                 wait_s: float | None = LOOK_S
             elif deadline is not None and deadline <= now:
@@ -265,7 +265,7 @@ class _Run:
         if not self._doubt:
             self._watch.heard()
         self._take(found, received_at)
-        if self._line.held >= PAUSE_AT:
+        if self._line._delivery.fullness >= PAUSE_AT:
             self._connection.pause()
 
     def _take(self, found: list[Signal | Rejected], received_at: datetime) -> None:

@@ -55,6 +55,11 @@ class Delivery:
         """Events read and not yet stored."""
         return len(self._hold)
 
+    @property
+    def fullness(self) -> float:
+        """How much of the room is taken, 0 to 1: by number or by size, whichever is more."""
+        return self._hold.fullness
+
     def begin(self) -> None:
         """A new run of the line, perhaps in a new loop."""
         self._bug = None
@@ -132,6 +137,10 @@ class _Hold:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def fullness(self) -> float:
+        return max(len(self._items) / HOLD_EVENTS, self._bytes / HOLD_BYTES)
 
     def add(self, item: Item) -> int:
         """Keep it at the end; gives how many were dropped for it."""

@@ -216,15 +216,15 @@ async def test_events_are_held_while_the_store_is_down(server: Asterisk, house: 
     assert house.kinds().index("call_offered") < house.kinds().index("call_ended")
 
 
-async def test_reading_pauses_while_too_much_is_held(server: Asterisk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "PAUSE_AT", 50)
-    monkeypatch.setattr(client, "RESUME_AT", 10)
+@pytest.mark.parametrize(("name", "room"), [("HOLD_EVENTS", 4_000), ("HOLD_BYTES", 500_000)])
+async def test_reading_pauses_while_too_much_is_held(server: Asterisk, house: House, monkeypatch: pytest.MonkeyPatch, name: str, room: int) -> None:
+    monkeypatch.setattr(hold, name, room)
     await house.live()
     house.open.clear()
     for number in range(20_000):
         server.say(message("Event: Newchannel", **channel(f"PJSIP/trunk-{number:x}", "+8617400000001", f"7.{number}")))
     await wait_until(lambda: house.line._run is not None and house.line._run._connection.is_paused, "paused")
-    assert 50 <= house.line.held < 2000
+    assert 0.5 <= house.line._delivery.fullness < 1
     assert server.writer is not None
     assert server.writer.transport.get_write_buffer_size() > 0, "the rest waits at the other end"
     connection = house.line._run._connection
