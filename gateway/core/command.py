@@ -178,6 +178,8 @@ def _identify(draft: Draft, incident: Incident, command: Command, now: datetime)
         draft.put(identified)
         merge(draft, other, identified, now, command.actor)
         return msgspec.structs.replace(draft.incidents.get(incident.id) or identified, key=key)
+    if identified.key.startswith("person:"):  # else the next cry of whom it was taken for would join it, under the wrong name
+        return msgspec.structs.replace(identified, key=key)
     return identified
 
 

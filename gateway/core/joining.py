@@ -70,7 +70,8 @@ def second_cry(draft: Draft, incident: Incident, event: Event, subject: Subject,
     }
     if worse:
         changes["severity"] = severity
-    if (event.is_alarm and is_call(incident)) or (worse and (not telephone or is_call(incident))):
+    is_worse_kind = is_call(incident) or KINDS[event.kind].severity.rank < KINDS[incident.kind].severity.rank
+    if (event.is_alarm and is_worse_kind) or (worse and (not telephone or is_call(incident))):
         changes["kind"] = event.kind  # an alarm stays what it is, however often somebody rings about it
     if event.device is not None and not telephone:
         changes |= {"device": event.device, "line": event.line, "voice": with_voices(incident, voices_of(subject, event))}

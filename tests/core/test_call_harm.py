@@ -288,3 +288,26 @@ def test_it_goes_up_in_the_alarm_of_the_right_one(room: Room) -> None:
     assert {one.id for one in room.working.open_incidents} == {wrong.id, right.id}
     for one in room.working.open_incidents:
         assert (Flag.CALL_DUE in one.flags, "call" in one.deadlines) == (True, True), "whose task it was nobody knows"
+
+
+def test_the_next_cry_of_whom_an_alarm_was_taken_for_is_not_shown_as_anothers(room: Room) -> None:
+    room.press("w-zhao")
+    room.press("w-wang")
+    zhao = next(one for one in room.working.open_incidents if one.person == "zhao")
+    room.do(Action.IDENTIFY, zhao.id, person="wang")
+    room.press("w-zhao")
+    assert sorted((one.person or "", one.key, one.cries) for one in room.working.open_incidents) == [
+        ("wang", "person:wang", 1),
+        ("wang", "person:wang", 1),
+        ("zhao", "person:zhao", 1),
+    ]
+
+
+def test_a_button_makes_it_an_sos_although_calls_in_vain_had_made_a_lesser_alarm_critical(room: Room) -> None:
+    room.event(Kind.FALL_SUSPECTED, "w-wang")
+    for key in "abc":
+        room.calls_in_vain(WANG, key)
+    assert (room.only.kind, room.only.severity) == (Kind.FALL_SUSPECTED, Severity.CRITICAL)
+    room.press("w-wang")
+    assert room.only.kind is Kind.SOS
+    assert [order["kind"] for order in room.orders] == ["fall_suspected", "sos"]
