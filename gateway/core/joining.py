@@ -130,7 +130,9 @@ def merge(draft: Draft, incident: Incident, into: Incident, now: datetime, actor
     if incident.id == into.id or not is_mergeable(incident) or into.state not in (State.RAISED, State.ACKNOWLEDGED):
         raise Refused("cannot_be_merged", into=into.id)
     callers = (incident.caller,) if incident.caller else ()
+    waits = {name: min(at, into.deadlines.get(name, at)) for name, at in incident.deadlines.items() if name == "acknowledge"}
     changes: dict[str, Any] = {
+        "deadlines": {**into.deadlines, **waits},  # if that one is taken already, rearm drops it
         "entries": into.entries + incident.entries,
         "last_event_at": max(into.last_event_at, incident.last_event_at),
         "voice": with_voices(into, (*incident.voice, *callers)),
@@ -147,7 +149,7 @@ def merge(draft: Draft, incident: Incident, into: Incident, now: datetime, actor
         due = min(at for at in (incident.deadlines.get("call"), into.deadlines.get("call"), now + timedelta(days=1)) if at is not None)
         changes |= {
             "flags": with_flags(into.flags, add=(Flag.CALL_DUE,)),
-            "deadlines": {**into.deadlines, "call": due},
+            "deadlines": {**changes["deadlines"], "call": due},
             "attempts": into.attempts + incident.attempts,
             "first_attempt_at": min(at for at in (into.first_attempt_at, incident.first_attempt_at, now) if at is not None),
         }
@@ -161,7 +163,7 @@ def merge(draft: Draft, incident: Incident, into: Incident, now: datetime, actor
         changes["severity"] = incident.severity
     if worse and (actor is None or actor != into.owner):  # who has it in hand has seen nothing so bad
         flags = with_flags(changes.get("flags", into.flags), add=(Flag.SECOND_CRY,))
-        deadlines = pressed(draft, msgspec.structs.replace(into, deadlines=changes.get("deadlines", into.deadlines)), incident.severity, now)
+        deadlines = pressed(draft, msgspec.structs.replace(into, deadlines=changes["deadlines"]), incident.severity, now)
         into = orders.repeat_all(apply(into, Action.SECOND_CRY, now, **changes | {"owner": None, "flags": flags, "deadlines": deadlines}), now)
     else:
         into = apply(into, Action.JOIN, now, **changes)

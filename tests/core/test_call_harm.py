@@ -311,3 +311,12 @@ def test_a_button_makes_it_an_sos_although_calls_in_vain_had_made_a_lesser_alarm
     room.press("w-wang")
     assert room.only.kind is Kind.SOS
     assert [order["kind"] for order in room.orders] == ["fall_suspected", "sos"]
+
+
+def test_what_waited_longest_is_asked_for_first_after_a_merge_too(room: Room) -> None:
+    room.calls_in_vain(STRANGER, "a")
+    first = room.only
+    room.advance(seconds=50)
+    room.event(Kind.FALL_SUSPECTED, "w-wang")
+    room.do(Action.IDENTIFY, first.id, person="wang")
+    assert room.only.deadlines["acknowledge"] == first.deadlines["acknowledge"]
