@@ -4,6 +4,7 @@ Reads `persons.csv`, `devices.csv` and `responders.csv`; no code of the gateway.
 """
 
 import csv
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,10 @@ class Member:
 
 @dataclass(slots=True)
 class District:
-    """What a scenario needs to know of a district. rung: number as dialled → responder, of those who get orders by telephone."""
+    """What a scenario needs to know of a district. rung: number as dialled → responder, of those who get orders by telephone.
+
+    rung_towns: where they are; beside_rung: towns that have one of those as the nearest other, so that it helps out when theirs are busy.
+    """
 
     members: list[Member]
     parents: dict[str, str] = field(default_factory=dict)
@@ -50,6 +54,7 @@ class District:
     area_code: str = ""
     rung: dict[str, str] = field(default_factory=dict)
     rung_towns: frozenset[str] = frozenset()
+    beside_rung: frozenset[str] = frozenset()
     names: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,7 +81,8 @@ def dialled(number: str) -> str:
 
 def read_district(folder: Path) -> District:
     """Read the CSV files of one district. OSError when a file is missing (contacts.csv may be), KeyError when a column is."""
-    towns = {row["id"]: row["parent"] for row in _rows(folder / "areas.csv")} if (folder / "areas.csv").exists() else {}
+    areas = list(_rows(folder / "areas.csv")) if (folder / "areas.csv").exists() else []
+    towns = {row["id"]: row["parent"] for row in areas}
     members: dict[str, Member] = {}
     sharing: dict[str, int] = {}
     for row in _rows(folder / "persons.csv"):
@@ -104,6 +110,7 @@ def read_district(folder: Path) -> District:
     responders = list(_rows(folder / "responders.csv"))
     about = tomllib.loads((folder / "district.toml").read_text("utf-8")) if (folder / "district.toml").exists() else {}
     rung = {dialled(e164(row["address"] or row["phone"])): row for row in responders if row["channel"] == "phone"}
+    rung_towns = frozenset(towns[area] for row in rung.values() for area in row["areas"].split(";") if area in towns)
     return District(
         [*members.values(), *places],
         {row["id"]: row["parent"] for row in responders if row["parent"]},
@@ -111,9 +118,19 @@ def read_district(folder: Path) -> District:
         {row["id"]: row["channel"] for row in responders},
         str(about.get("area_code", "")),
         {number: row["id"] for number, row in rung.items()},
-        frozenset(towns[area] for row in rung.values() for area in row["areas"].split(";") if area in towns),
+        rung_towns,
+        _beside(rung_towns, {row["id"]: (float(row["lat"]), float(row["lon"])) for row in areas if row["id"] in towns.values() and row["parent"]}),
         {row["id"]: row.get("name", row["id"]) for row in responders},
     )
+
+
+def _beside(rung: frozenset[str], towns: dict[str, tuple[float, float]]) -> frozenset[str]:
+    """Towns (id → latitude, longitude) that have a rung one as their nearest; a degree of longitude is four fifths of one of latitude here."""
+
+    def far(one: str, other: str) -> float:
+        return math.dist((towns[one][0], towns[one][1] * 0.8), (towns[other][0], towns[other][1] * 0.8))
+
+    return frozenset(one for one in towns if len(towns) > 1 and min((far(one, other), other) for other in towns if other != one)[1] in rung)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -66,8 +66,10 @@ def _fits(cast: Cast, member: Member) -> bool:
 
 
 def _lives_where(cast: Cast, member: Member, district: District) -> bool:
-    """In a town whose stations are rung, or in one whose stations are not, as the part wants it."""
-    return not district.rung_towns or (member.town in district.rung_towns) is cast.rung
+    """In a town whose stations are rung; or else in one that is helped by no such town, either."""
+    if cast.rung or not district.rung_towns:
+        return not district.rung_towns or member.town in district.rung_towns
+    return member.town not in district.rung_towns | district.beside_rung
 
 
 def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 0, scale: float = 1.0, used: set[int] | None = None) -> Plan:

@@ -66,9 +66,15 @@ async def test_a_station_that_is_rung_presses_the_key() -> None:
 
 
 def test_who_lives_where_stations_are_rung_plays_only_such_parts(district: Path) -> None:  # noqa: F811
-    (district / "areas.csv").write_text("id,parent\neast-1,east\nwest-1,west\n")
+    (district / "areas.csv").write_text(
+        "id,parent,lat,lon\nall,,36.3,102.8\neast,all,36.3,103.2\nwest,all,36.3,102.8\nmid,all,36.3,103.1\nfar,all,36.3,102.7\n"
+        "east-1,east,36.3,103.2\nwest-1,west,36.3,102.8\nmid-1,mid,36.3,103.1\n"
+    )
     persons = (district / "persons.csv").read_text("utf-8").splitlines()
-    with_areas = [persons[0] + ",area", *(f"{row},{'east-1' if number == 0 else 'west-1'}" for number, row in enumerate(persons[1:]))]
+    with_areas = [
+        persons[0] + ",area",
+        *(f"{row},{('east-1', 'mid-1')[number] if number < 2 else 'west-1'}" for number, row in enumerate(persons[1:])),
+    ]
     (district / "persons.csv").write_text("\n".join(with_areas) + "\n", "utf-8")
     (district / "responders.csv").write_text(
         "id,name,kind,parent,areas,channel,address,phone\n"
@@ -77,11 +83,12 @@ def test_who_lives_where_stations_are_rung_plays_only_such_parts(district: Path)
     )
     found = read_district(district)
     assert (found.rung, found.rung_towns) == ({"09315550047": "s-1"}, {"east"})
-    cast = (Cast(name="a", has=("wearable",), rung=True), Cast(name="b", has=("wearable",), count=2))
+    assert found.beside_rung == {"mid"}
+    cast = (Cast(name="a", has=("wearable",), rung=True), Cast(name="b", has=("wearable",)))
     do = tuple(Do(who=name, via="wearable", what="sos", at=1) for name in "ab")
     plan = make_plan(Scenario(name="x", cast=cast, do=do), found, seed=1)
     assert [member.person for member in plan.parts["a"]] == ["p1"]
-    assert {member.person for member in plan.parts["b"]} == {"p2", "p3"}
+    assert {member.person for member in plan.parts["b"]} == {"p3"}
 
 
 def test_home_units_and_contacts_are_read(district: Path) -> None:  # noqa: F811
