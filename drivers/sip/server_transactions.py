@@ -1,5 +1,6 @@
 """Server transactions that are not INVITE: one request, one final answer, repeated byte for byte while it may be asked for (RFC 3261, 17.2.2)."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,8 +12,10 @@ T1_S = 0.5
 TIMER_J_S = 64 * T1_S  # how long a repeated request may still come over UDP; 0 on streams
 TRYING_S = 3.5  # RFC 4320, 4.1: no 100 before Timer E of the other side has reached T2
 GIVE_UP_S = 10.0  # sip-ua.md, section 3: undecided so long, the sender had better go elsewhere
-# Thirty-two seconds of 3,000 requests a second, far above any alarm network; about 100 MB when full.
+# Thirty-two seconds of 3,000 requests a second, far above any alarm network; about 200 MB when full.
 MAX_TRANSACTIONS = 100_000
+# Of the answers that are kept: so many of 600 octets, the usual size. What they repeat of a request may be a hundred times as long.
+MAX_ANSWERS = 64 * 1024 * 1024
 COOKIE = "z9hG4bK"
 
 
@@ -36,7 +39,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
     State.TERMINATED: {},
 }
 
-Key = tuple[object, ...]
+Key = tuple[bytes, int]
 
 
 class ServerTransaction:
@@ -81,6 +84,7 @@ class ServerTransactions:
         self._trying: OrderedDict[Key, ServerTransaction] = OrderedDict()  # in order of arrival
         self._proceeding: OrderedDict[Key, ServerTransaction] = OrderedDict()  # ... and these too
         self._completed: OrderedDict[Key, ServerTransaction] = OrderedDict()  # in order of completion, so of Timer J
+        self._answers = 0  # octets of the answers of completed ones
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -103,8 +107,7 @@ class ServerTransactions:
         if len(self._by_key) >= self._limit:
             if not self._completed:
                 return None
-            self._forget(next(iter(self._completed.values())))
-            self.evicted += 1
+            self._evict()
         transaction = ServerTransaction(key, merged_key, request, hop, tag, now)
         self._by_key[key] = self._trying[key] = transaction
         self._by_merged[merged_key] = transaction
@@ -124,8 +127,11 @@ class ServerTransactions:
             transaction.completed_at = now
             transaction.request = None  # thirty-two seconds of every body would be much memory for nothing
             self._completed[transaction.key] = transaction
+            self._answers += len(response)
             if transaction.hop.is_stream:
                 self._forget(transaction)
+            while self._answers > MAX_ANSWERS:
+                self._evict()
         return True
 
     def deadline(self) -> float | None:
@@ -147,8 +153,13 @@ class ServerTransactions:
                 wanted.append((transaction, code))
         return wanted
 
+    def _evict(self) -> None:
+        self._forget(next(iter(self._completed.values())))
+        self.evicted += 1
+
     def _forget(self, transaction: ServerTransaction) -> None:
         transaction.state = TRANSITIONS[transaction.state][Action.FORGET]
+        self._answers -= len(transaction.response)
         del self._by_key[transaction.key], self._completed[transaction.key]
         if self._by_merged.get(transaction.merged_key) is transaction:
             del self._by_merged[transaction.merged_key]
@@ -160,16 +171,21 @@ def transaction_key(request: Message, via: Via) -> Key:
     A retransmission is the same octets, so Call-ID, CSeq, From and body may be looked at too: they keep apart devices that make the same
     branch and sent-by, as small ones behind NAT do, whose alarm would else be answered with another's 200.
     """
-    told = (request.method, request.header("call-id"), request.header("cseq"), request.header("from"), hash(request.body))
     branch = via.params.get("branch", "")
     if branch.startswith(COOKIE) and len(branch) > len(COOKIE):
-        return (branch, via.host, via.port, *told)
-    return (request.header("via"), request.uri, request.to_tag, *told)  # RFC 2543
+        return _key(request, branch, via.host, str(via.port))
+    return _key(request, request.header("via"), request.uri, request.to_tag)  # RFC 2543
 
 
 def merged_key(request: Message) -> Key:
     """The same request under whatever branch: a fork that came twice, or a device that repeats with a new branch (RFC 3261, 8.2.2.2)."""
-    return (request.method, request.header("call-id"), request.header("cseq"), request.header("from"), request.to_tag, hash(request.body))
+    return _key(request, request.to_tag)
+
+
+def _key(request: Message, *more: str) -> Key:
+    """Short, however long the headers are: a table of keys must not hold a hundred thousand times 64 KiB."""
+    told = "\0".join((*more, request.method, request.header("call-id"), request.header("cseq"), request.header("from")))
+    return hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).digest(), hash(request.body)
 
 
 def _first(table: OrderedDict[Key, ServerTransaction]) -> Iterator[ServerTransaction]:

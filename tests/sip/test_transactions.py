@@ -2,6 +2,7 @@
 
 import pytest
 
+from drivers.sip import server_transactions
 from drivers.sip.client_transactions import TRANSITIONS as CLIENT
 from drivers.sip.client_transactions import ClientTransaction, ClientTransactions, new_branch
 from drivers.sip.client_transactions import State as ClientState
@@ -125,6 +126,20 @@ def test_the_oldest_answered_one_goes_first_and_no_undecided_one() -> None:
     assert table.find(second.key) is None
     assert table.find(first.key) is first
     assert table.find(third.key) is third
+
+
+def test_what_is_kept_is_bounded_by_its_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers repeat headers of requests: 64 KiB each, a hundred thousand times, would be the memory of the machine."""
+    monkeypatch.setattr(server_transactions, "MAX_ANSWERS", 100_000)
+    table = ServerTransactions()
+    for number in range(10):
+        begun = a_transaction(table, branch=f"z9hG4bK{number}", cseq=number + 1)
+        table.answer(begun, 200, b"x" * 30_000, float(number))
+    assert (len(table), table.evicted) == (3, 7)
+    table.due(100.0)
+    assert (len(table), table._answers) == (0, 0)
+    long = message(branch="z9hG4bK" + "y" * 60_000)
+    assert len(str(transaction_key(long, top_via(long))) + str(merged_key(long))) < 300
 
 
 @pytest.mark.parametrize("table", [SERVER, CLIENT], ids=["server", "client"])
