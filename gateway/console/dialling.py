@@ -13,7 +13,7 @@ import structlog
 
 from drivers.telephone import Told
 from gateway.console.seam import House
-from gateway.console.views import RESTRICTED, Json, mask_phone
+from gateway.console.views import RESTRICTED, Json, mask_phone, shown_device
 from gateway.core.command import Command
 from gateway.core.incident import Action, Incident
 from gateway.core.register import Register
@@ -66,7 +66,7 @@ def _contacts(register: Register, incident: Incident) -> Iterator[Contact]:
         own = device.phone if device is not None else ""
         voice = own or next((one for one in incident.voice if one not in known), "")
         is_doubtful = not own and incident.caller is not None  # it may be that of an earlier caller who forbade to show it
-        yield Contact(ref="device", number=voice, name=incident.device, is_restricted=is_doubtful)
+        yield Contact(ref="device", number=voice, name=shown_device(incident.device) or "", is_restricted=is_doubtful)
     for number, one in enumerate(person.contacts if person else ()):
         yield Contact(ref=f"contact:{number}", number=one.phone, name=one.name, relation=one.relation)
     for responder in dict.fromkeys(leg.responder for leg in incident.legs):

@@ -69,6 +69,11 @@ def mask_phone(number: str | None) -> str | None:
     return digits[:head] + "*" * max(3, len(digits) - head - 4) + digits[-4:]
 
 
+def shown_device(device: str | None) -> str | None:
+    """A device's address; masked where it is the telephone number that it calls from. Serial numbers of devices stay."""
+    return mask_phone(device) if device is not None and re.fullmatch(r"\+\d{8,15}", device) else device
+
+
 def mask_numbers(text: str, hotlines: Iterable[str] = ()) -> str:
     """A free text with everything in it that looks like a telephone or identity number masked; our own hotlines stay."""
     kept = frozenset(hotlines)
@@ -153,7 +158,7 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
         "leg_responder": responder_name(register, leg.responder) if leg else None,
     }
     if KINDS[incident.kind].group in (Group.DEVICE, Group.LINE):  # what is in trouble is a thing: it stands where others have a name
-        row |= {"line": incident.line, "device": incident.device}
+        row |= {"line": incident.line, "device": shown_device(incident.device)}
     return row
 
 
@@ -191,7 +196,7 @@ def incident_detail(
     timeline = [timeline_entry(row, entitled, hotlines) for row in rows]
     row = incident_row(register, incident, now)
     row |= {
-        "device": incident.device,
+        "device": shown_device(incident.device),
         "line": incident.line,
         "area": incident.area,
         "agent": incident.agent,
@@ -392,7 +397,7 @@ def _call_facts(facts: Mapping[str, object]) -> Json:
     detail = facts.get("detail")
     if isinstance(detail, Mapping) and detail.get("presentation") == RESTRICTED:
         shown = {key: value for key, value in detail.items() if key in OPEN_FACTS} | {"caller": RESTRICTED}
-        return {**facts, "device": RESTRICTED, "detail": shown}
+        return {**{key: value for key, value in facts.items() if key not in ("dedup", "kind_raw")}, "device": RESTRICTED, "detail": shown}
     return {**facts, "device": mask_phone(str(facts["device"])) if facts.get("device") else None}
 
 
@@ -410,6 +415,8 @@ def _fact(key: str, value: object, entitled: bool, hotlines: frozenset[str]) -> 
     if isinstance(value, str):
         if key in NAME_KEYS and not entitled:
             return mask_name(value)
+        if key == "device":
+            return shown_device(value)
         return value if key in PLAIN_KEYS else mask_numbers(value, hotlines)
     return value
 

@@ -286,3 +286,22 @@ def test_a_line_and_the_counters() -> None:
     ]
     counters = {"type": "counter", "id": "queue", "critical": 1, "major": 0, "minor": 1, "warning": 1, "call_back": 1, "open": 3}
     assert views.counter_item(Counter(buckets)) == counters
+
+
+def test_a_device_that_is_known_by_its_telephone_number_is_shown_masked_and_a_serial_number_whole() -> None:
+    facts = {"received_at": 1, "device": "+8617400000055", "detail": {}}
+    for entitled in (True, False):
+        assert views.timeline_entry(Row(1, NOW, "sos", "raise", None, facts), entitled)["detail"]["device"] == "174****0055"  # type: ignore[index]
+    assert [views.shown_device(name) for name in ("+8617400000055", "862000000000001", "lobby-1", None)] == [
+        "174****0055",
+        "862000000000001",
+        "lobby-1",
+        None,
+    ]
+
+
+def test_of_a_call_whose_caller_hides_the_number_no_raw_word_is_shown() -> None:
+    detail = {"call": "c1", "presentation": "restricted", "caller": "+8617400000055"}
+    facts = {"received_at": 1, "device": "+8617400000055", "dedup": "17400000055-x:offered", "kind_raw": "INVITE sip:17400000055@x", "detail": detail}
+    entry = views.timeline_entry(Row(1, NOW, "call_offered", "state", None, facts), True)
+    assert "0055" not in msgspec.json.encode(entry).decode()
