@@ -13,6 +13,7 @@ T2_S = 4.0
 T4_S = 5.0  # how long an answer may still be repeated over UDP (Timer K); 0 on streams
 TIMER_F_S = 64 * T1_S
 MAX_CLIENT_TRANSACTIONS = 10_000  # answers to as many alarms at once; beyond that asking has failed
+MAX_OCTETS = 16 * 1024 * 1024  # of them all: twice the size that UDP allows each, for a request of ours repeats addresses that the peer chose
 
 
 class State(StrEnum):
@@ -65,28 +66,27 @@ class ClientTransaction:
 
 
 class ClientTransactions:
-    """All of one line, by branch. `send` is called for each transmission."""
+    """All of one line, by branch. `send` is called for each transmission. waiting: those without a final answer."""
 
     def __init__(self, send: Callable[[ClientTransaction], None]) -> None:
         self._send = send
         self._by_branch: dict[str, ClientTransaction] = {}
+        self.waiting = 0  # kept, not counted: the line asks after every datagram
+        self._octets = 0
         self._timers: list[tuple[float, str]] = []  # heap; entries of ended or changed transactions are skipped
 
     def __len__(self) -> int:
         return len(self._by_branch)
 
-    @property
-    def waiting(self) -> int:
-        """Those without a final answer."""
-        return sum(one.state is not State.COMPLETED for one in self._by_branch.values())
-
     def begin(self, branch: str, method: str, hop: Hop, data: bytes, done: Done, now: float) -> None:
         """Send it; `done` is called exactly once, perhaps at once when there is no room."""
-        if len(self._by_branch) >= MAX_CLIENT_TRANSACTIONS:
+        if len(self._by_branch) >= MAX_CLIENT_TRANSACTIONS or self._octets + len(data) > MAX_OCTETS:
             done(None, "too_many", now)
             return
         transaction = ClientTransaction(branch, method, hop, data, done, now)
         self._by_branch[branch] = transaction
+        self._octets += len(data)
+        self.waiting += 1
         self._set_timer(transaction)
         self._send(transaction)
 
@@ -108,6 +108,7 @@ class ClientTransactions:
             if not found.hop.is_stream:
                 found.interval, found.next_send = T2_S, now + T2_S
         else:
+            self.waiting -= 1
             found.forget_at = now + (0.0 if found.hop.is_stream else T4_S)
             if found.hop.is_stream:
                 self._end(found, Action.FORGET)
@@ -161,8 +162,11 @@ class ClientTransactions:
             heapq.heappush(self._timers, (transaction.wakes_at, transaction.branch))
 
     def _end(self, transaction: ClientTransaction, action: Action) -> None:
+        if transaction.state is not State.COMPLETED:
+            self.waiting -= 1
         transaction.state = TRANSITIONS[transaction.state][action]
-        self._by_branch.pop(transaction.branch, None)
+        if self._by_branch.pop(transaction.branch, None) is not None:
+            self._octets -= len(transaction.data)
 
 
 def new_branch() -> str:

@@ -14,6 +14,7 @@ from drivers.sip.answering import Answering
 from drivers.sip.answers import Refusal
 from drivers.sip.asking import Ask, outcome
 from drivers.sip.bodies import BodyHandler, Part, Reading, Received
+from drivers.sip.caller import MAX_NAME
 from drivers.sip.digest import ASK_AGAIN, DigestServer, Outcome
 from drivers.sip.faults import Faults
 from drivers.sip.hop import PORTS, Hop, Via, answer_port, same_address, top_via
@@ -193,9 +194,9 @@ class TextService:
 def _received(request: Message, hop: Hop, raw: bytes, content_type: str, integrity: str, user: str, now: float, at: datetime) -> Received:
     contacts = request.name_addrs("contact")
     return Received(
-        from_user=request.from_.user,
+        from_user=request.from_.user[:MAX_NAME],
         from_uri=request.from_.uri,
-        to_user=request.to.user,
+        to_user=request.to.user[:MAX_NAME],
         contact=contacts[0].uri if contacts and contacts[0].uri != "*" else "",
         call_id=request.call_id,
         cseq=request.cseq,

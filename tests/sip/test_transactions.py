@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.sip import server_transactions
+from drivers.sip import client_transactions, server_transactions
 from drivers.sip.client_transactions import TRANSITIONS as CLIENT
 from drivers.sip.client_transactions import ClientTransaction, ClientTransactions, new_branch
 from drivers.sip.client_transactions import State as ClientState
@@ -140,6 +140,16 @@ def test_what_is_kept_is_bounded_by_its_size_too(monkeypatch: pytest.MonkeyPatch
     assert (len(table), table._answers) == (0, 0)
     long = message(branch="z9hG4bK" + "y" * 60_000)
     assert len(str(transaction_key(long, top_via(long))) + str(merged_key(long))) < 300
+
+
+def test_requests_of_ours_are_bounded_by_their_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_transactions, "MAX_OCTETS", 100_000)
+    table, told = ClientTransactions(lambda _: None), []
+    for number in range(5):
+        table.begin(f"z9hG4bK{number}", "MESSAGE", UDP, b"x" * 30_000, lambda _response, reason, _now: told.append(reason), 0.0)
+    assert (len(table), told) == (3, ["too_many"] * 2)
+    table.fail_all("line_down", 1.0)
+    assert (len(table), table._octets) == (0, 0)
 
 
 @pytest.mark.parametrize("table", [SERVER, CLIENT], ids=["server", "client"])

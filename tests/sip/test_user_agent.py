@@ -429,6 +429,14 @@ def test_a_text_is_a_second_cry_when_another_device_or_one_started_anew_writes_t
     assert len({signal.dedup for signal in desk.signals}) == 3
 
 
+def test_a_name_as_long_as_a_datagram_is_cut() -> None:
+    desk = Desk()
+    for type_, body in (("text/plain", b"help"), ("application/scaip+xml", b"<mrq><ref>1</ref></mrq>")):
+        desk.say(request(call_id=type_, from_=f"<sip:{'9' * 50_000}@example.net>;tag=1", content_type=type_, body=body))
+    assert [signal.device for signal in desk.signals] == ["9" * 128] * 2
+    assert all(len(signal.dedup or "") < 300 for signal in desk.signals)
+
+
 def test_a_401_retry_that_forgets_to_count_is_no_merged_request() -> None:
     desk = Desk({"alarm-01": "s3cret"}, authentication="required")
     challenge = desk.one(request()).headers["www-authenticate"][0]
