@@ -235,6 +235,25 @@ def test_the_final_answer_ends_it_and_its_repeats_are_absorbed() -> None:
     assert wire.sent == [0.0]
 
 
+@pytest.mark.parametrize("hop", [UDP, TCP], ids=["udp", "tcp"])
+def test_how_many_wait_is_known_without_counting(hop: Hop) -> None:
+    wire = Wire()
+    answered, refused, _never, lost = (wire.ask(hop) for _ in range(4))
+    assert wire.table.waiting == 4
+    wire.answer(answered, 100)
+    assert wire.table.waiting == 4
+    for _ in range(2):
+        wire.answer(answered, 200)
+        wire.answer(refused, 503)
+        wire.table.fail(parse_message(lost).branch, "unreachable", wire.now)
+    assert wire.table.waiting == 1
+    wire.wait(60.0)
+    assert (wire.table.waiting, len(wire.table)) == (0, 0)
+    wire.ask(hop)
+    wire.table.fail_all("stopped", wire.now)
+    assert wire.table.waiting == 0
+
+
 def test_answers_that_are_not_ours_are_told() -> None:
     wire = Wire()
     asked = wire.ask()
