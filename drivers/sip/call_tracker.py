@@ -82,7 +82,7 @@ class TrackerOptions(msgspec.Struct, frozen=True, kw_only=True):
     talk_guard_s: float = 14400
     restart_guard_s: float = 60
     restart_talk_guard_s: float = 1800
-    proof_s: float = 60
+    proof_s: float = PROOF_S
     max_calls: int = 100_000
     max_calls_per_source: int = 2_000
     max_new_calls_per_s: float = 100

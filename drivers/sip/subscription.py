@@ -13,7 +13,7 @@ REFRESH = 0.8  # of the time granted
 PAUSES_S = (30.0, 300.0)  # after a failure, doubling from first to last
 NOTIFY_S = TIMER_F_S  # Timer N: an accepted subscription that says nothing is none
 GIVE_UP_S = 3600.0  # rejected or noresource: a person must look at it; asked again all the same, once an hour, as PBXs are repaired
-MAX_RETRY_S = 86_400
+LONGEST_S = 86_400  # of any time that an exchange tells
 GIVEN_UP = ("rejected", "noresource", "invariant")
 
 
@@ -176,7 +176,7 @@ class Subscription:
         elif reason in GIVEN_UP:
             self._fail(f"terminated_{reason}", now, after_s=GIVE_UP_S)
         else:
-            self._fail(f"terminated_{reason or 'unsaid'}"[:64], now, after_s=float(min(after, MAX_RETRY_S)) if after else None)
+            self._fail(f"terminated_{reason or 'unsaid'}"[:64], now, after_s=float(after) if after else None)
 
     def _fail(self, why: str, now: float, after_s: float | None = None) -> None:
         if self.state is State.ENDED:
@@ -224,5 +224,5 @@ class Subscription:
 
 
 def _seconds(text: str) -> int:
-    """Decimal seconds; 0 for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    """Decimal seconds within reason, for a refresh must come some day; 0 for anything else."""
+    return min(int(text), LONGEST_S) if text.isascii() and text.isdigit() and len(text) <= 10 else 0

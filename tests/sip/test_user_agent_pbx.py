@@ -160,6 +160,19 @@ def notify(asked: Answer, body: bytes = b"", cseq: int = 1, state: str = "active
     return request("NOTIFY", uri="sip:12349@192.0.2.10", body=body, cseq=cseq, **(told | changes))  # type: ignore[arg-type]
 
 
+def test_a_subscription_is_refreshed_some_day_whatever_the_pbx_grants() -> None:
+    desk = AtPbx(subscribe=(PHONE,))
+    [first] = desk.wait(0.0)
+    desk.answer(first, extra=["Expires: 9999999999"])
+    desk.say(notify(first, lamps("terminated", 1), state="active;expires=9999999999"))
+    due = desk.agent.deadline()
+    while due is not None and due < desk.now + 60:  # what transactions wait for
+        desk.wait(60)
+        due = desk.agent.deadline()
+    assert due is not None
+    assert due - desk.now < 86_400
+
+
 def test_a_subscription_tells_the_calls_of_a_phone() -> None:
     desk = AtPbx(subscribe=(PHONE,))
     [first] = desk.wait(0.0)
