@@ -70,7 +70,7 @@ class SipLine:
         self._quiet = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._aside: set[asyncio.Task[None]] = set()
+        self._aside: dict[asyncio.Task[None], Ask] = {}
         self._bug: asyncio.Future[None] | None = None
         self._has_run = False
 
@@ -207,7 +207,7 @@ class SipLine:
             return
         for ask in self.agent.wanted():
             task = asyncio.create_task(self._launch(ask), name=f"{self.name} next hop")
-            self._aside.add(task)
+            self._aside[task] = ask
             task.add_done_callback(self._launched)
         for sending in self.agent.sendings():
             self._sockets.send(sending)
@@ -227,7 +227,9 @@ class SipLine:
         self._guard(lambda: self.agent.launch(ask, hops, clock.monotonic()))
 
     def _launched(self, task: asyncio.Task[None]) -> None:
-        self._aside.discard(task)
+        ask = self._aside.pop(task)
+        if task.cancelled():  # the line ends: whoever waits for this must hear it
+            self._guard(lambda: ask.done(None, "line_down", clock.monotonic()))
         self._flush()
 
     async def _store(self, emit: Emit) -> None:

@@ -11,11 +11,12 @@ import pytest
 from servers import program
 from waiting import free_port, wait_until
 
-from drivers.lines import sip_sockets
+from drivers.lines import sip_port, sip_sockets
 from drivers.lines.measures import measures
 from drivers.lines.sip_sockets import Endpoint, parse_endpoint
 from drivers.registry import build_line, check_line
 from drivers.sip import stream_frames, text_service
+from drivers.sip.hop import Hop
 from drivers.telephone import Texter
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import LineError
@@ -453,6 +454,21 @@ async def test_names_that_nobody_knows_and_ports_that_nobody_has() -> None:
         assert await line.send_text(f"sip:x@127.0.0.1:{free_port()};transport=tcp", b"x", "text/plain") == "unreachable"
         assert await line.send_text("sip:x@[::1]:5060", b"x", "text/plain") == "no_route"  # no socket of that family
     assert await line.send_text("sip:x@127.0.0.1", b"x", "text/plain") == "line_down"
+
+
+async def test_a_text_whose_way_is_still_being_looked_up_fails_when_the_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def slow_resolver(*_: object) -> list[Hop]:
+        asked.set()
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(sip_port, "find_hops", slow_resolver)
+    async with talking() as (_peer, _store, line):
+        sending = asyncio.create_task(line.send_text("sip:x@slow.invalid", b"x", "text/plain"))
+        await asyncio.wait_for(asked.wait(), 5)
+    assert await asyncio.wait_for(sending, 5) == "line_down"
 
 
 async def test_registered_and_unregistered(tmp_path: Path) -> None:
