@@ -225,8 +225,7 @@ async def test_reading_pauses_while_too_much_is_held(server: Asterisk, house: Ho
         server.say(message("Event: Newchannel", **channel(f"PJSIP/trunk-{number:x}", "+8617400000001", f"7.{number}")))
     await wait_until(lambda: house.line._run is not None and house.line._run._connection.is_paused, "paused")
     assert 0.5 <= house.line._delivery.fullness < 1
-    assert server.writer is not None
-    assert server.writer.transport.get_write_buffer_size() > 0, "the rest waits at the other end"
+    assert house.line.held < 10_000, "the rest waits in the kernel or at the other end"
     connection = house.line._run._connection
     house.line.codec._timers["ping"] = 0.0  # type: ignore[attr-defined]
     house.line.codec._missed = 9  # type: ignore[attr-defined]
