@@ -5,7 +5,7 @@ import { setDuty } from "../commands.js";
 import { faultText } from "../fault.js";
 import { link } from "../feed.js";
 import { LANGUAGES, label, language, t, useLanguage } from "../i18n.js";
-import { calls, counts, lines, me, session, tab } from "../store.js";
+import { calls, counts, incidentsChanged, lines, me, session, state, tab } from "../store.js";
 import { sound, unlock } from "../sound.js";
 import { hushedUntil } from "../hush.js";
 import { Countdown, Since, callerText, html, Mark } from "../ui.js";
@@ -100,9 +100,12 @@ export function Bar() {
     </header>`;
 }
 
+const mine = (call) => Boolean(call.operator) && call.operator === me.value;
+
 function Call({ call }) {
-  const persons = call.persons?.length ? call.persons.join(" / ") : t("person.unknown");
-  const isMine = Boolean(call.operator) && call.operator === me.value;
+  const known = state.incidents.get(call.incident)?.name; // a device's own number says nobody's name, the alarm that it joined does
+  const persons = call.persons?.length ? call.persons.join(" / ") : known ?? t("person.unknown");
+  const isMine = mine(call);
   return html`<span class=${`call ${call.state} ${isMine ? "mine" : ""}`}>
     <b aria-hidden="true">☎</b> ${callerText(call.caller)} → ${persons}
     ${isMine && html`<b>${t("call.yours")}</b>`}${call.incident && html`<button class="small" onClick=${() => open(call.incident)}>${call.incident}</button>`}
@@ -113,19 +116,20 @@ function Call({ call }) {
 
 const CALL_ORDER = ["call_ringing", "call_offered", "call_answered"];
 
-/** Always one line high: nothing below may move when a telephone begins to ring. */
+/** Always one line high: nothing below may move when a telephone begins to ring. One's own call never gives way to those that wait. */
 export function Ringing() {
-  const { state, at } = link.value;
-  if (state === "lost") {
+  const { state: reach, at } = link.value;
+  if (reach === "lost") {
     return html`<div class="ringing lost" role="alert"><strong>${t("link.lost_banner")}</strong> ${t("link.as_of", { at: clockTime(at) })}</div>`;
   }
   const isSilent = sound.value !== "running";
-  const all = [...calls.value].sort((a, b) => CALL_ORDER.indexOf(a.state) - CALL_ORDER.indexOf(b.state));
+  incidentsChanged.value; // the names of their persons
+  const all = [...calls.value].sort((a, b) => mine(b) - mine(a) || CALL_ORDER.indexOf(a.state) - CALL_ORDER.indexOf(b.state));
   return html`
     <div class=${`ringing ${all.some((call) => call.state !== "call_answered") ? "on" : ""}`} aria-label=${t("call.bar")} role="region">
       ${isSilent && html`<button class="no-sound" onClick=${() => unlock(true)}>${t("sound.blocked")}</button>`}
       ${all.length === 0 && html`<span class="quiet">${t("call.none")}</span>`}
       ${all.slice(0, CALLS_SHOWN).map((call) => html`<${Call} key=${call.id} call=${call} />`)}
-      ${all.length > CALLS_SHOWN && html`<span class="quiet">${t("call.more", { n: all.length - CALLS_SHOWN })}</span>`}
+      ${all.length > CALLS_SHOWN && html`<span class="quiet more">${t("call.more", { n: all.length - CALLS_SHOWN })}</span>`}
     </div>`;
 }

@@ -27,8 +27,9 @@ export function describe(entry, names, data = null) {
       add(more.by);
       add(more.note);
     } else {
-      add([detail.line, detail.device].filter(Boolean).join(" / "));
-      if (more.caller || more.caller_e164) add(more.caller_e164 ?? more.caller);
+      const caller = more.caller_e164 ?? more.caller; // of a call the device is the caller's number: said once
+      add([detail.line, caller ? null : detail.device].filter(Boolean).join(" / "));
+      add(caller);
       if (more.hotline) add(t("call.hotline", { n: more.hotline }));
       if (more.agent) add(more.agent);
       if (more.reason) add(kind === "line_lost" ? faultText(more.reason) : label("reason_word", more.reason));
