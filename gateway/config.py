@@ -104,7 +104,7 @@ class HotlineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     number: Annotated[str, msgspec.Meta(pattern=r"^\d{3,11}$", examples=["12345"])]
     name: str = ""
     supplementary: bool = False
-    profiles: tuple[str, ...] = ("gbt33358",)
+    profiles: tuple[str, ...] = BUILT_IN_PROFILES
     severity: Literal["critical", "major", "minor"] = "major"
     call_back_s: Seconds | None = None  # else calls.call_back_s
     hand_over: str = ""

@@ -182,10 +182,12 @@ def test_a_window_holds_exactly_what_is_in_its_minutes(fates: list[tuple[int, Ou
     now = start + timedelta(seconds=later_s)
     window = Window(86400, (15.0, 60.0))
     wanted = Tally()
+    clock = start
     first_minute = int(now.timestamp() // 60) - 1439
     for seconds, outcome, waited_s in fates:
         fate = Fate("c", "12349", outcome, start + timedelta(seconds=seconds), waited_s)
-        window.add(fate, max(fate.at, start))
+        clock = max(clock, fate.at)  # fates may be told late; the clock does not go back
+        window.add(fate, clock)
         if int(fate.at.timestamp() // 60) >= first_minute:
             wanted.add(fate, (15.0, 60.0))
     newest = max([now, *(start + timedelta(seconds=seconds) for seconds, _, _ in fates)])
