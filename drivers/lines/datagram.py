@@ -17,6 +17,7 @@ MAX_DATAGRAM = 65_535
 # Five seconds of 1,000 full-size SIP copies a second; the kernel gives at most net.core.rmem_max.
 RECEIVE_BUFFER = 8 * 1024 * 1024
 SMALL_BUFFER = 1024 * 1024  # below it a pause of a tenth of a second, with the store busy, loses datagrams in a flood
+SO_RCVBUFFORCE = 33  # Linux, socket(7)
 SO_MEMINFO = 55  # Linux: nine counters of a socket; the last is the datagrams it had no room for
 _MEMINFO = struct.Struct("9I")
 
@@ -65,8 +66,7 @@ class DatagramLine(PacketLine):
         opened = socket.socket(socket.AF_INET6 if ":" in self._interface else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            granted = opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux tells the double, its own keeping included
+            granted = ask_for_room(opened)
             if granted < SMALL_BUFFER:
                 log.warning("receive_buffer_small", line=self.name, octets=granted, remedy=f"sysctl net.core.rmem_max={RECEIVE_BUFFER}")
             opened.bind((self._interface, self._config_port))
@@ -74,6 +74,15 @@ class DatagramLine(PacketLine):
             opened.close()
             raise LineError(f"cannot listen on udp port {self._config_port}: {error}") from error
         return opened
+
+
+def ask_for_room(opened: socket.socket) -> int:
+    """The largest receive buffer that the kernel gives us, in octets: with CAP_NET_ADMIN all of it, else up to net.core.rmem_max."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except OSError:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux tells the double, its own keeping included
 
 
 class _Receiver(protocol.DatagramProtocol):

@@ -1,6 +1,7 @@
 """A flood of INVITEs from one source into a whole gateway: another source's calls, an alarm by MQTT and the console go on meanwhile."""
 
 import asyncio
+import socket
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from servers import until
 from telephone_house import TelephoneHouse, started
 
+from drivers.lines.datagram import ask_for_room
 from gateway.clock import utc_now
 from simulators.pbx import Outcome, Pbx
 from simulators.stations import Behaviour, Stations
@@ -97,7 +99,8 @@ async def flood(folder: Path, seconds: float) -> str:
 
 
 def _largest_buffer() -> int:
-    return int(Path("/proc/sys/net/core/rmem_max").read_text())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return ask_for_room(probe)
 
 
 async def _alarm(house: TelephoneHouse, fleet: Fleet, stations: Stations, number: int) -> float:
