@@ -102,9 +102,9 @@ def _station_reply() -> Driver:
 
 
 def _hep() -> Driver:
+    from drivers.calls.hep import HepCodec, HepOptions
+    from drivers.calls.hep_frames import HepFrames
     from drivers.lines import datagram, packet_stream
-    from drivers.sip.hep import HepCodec, HepOptions
-    from drivers.sip.hep_frames import HepFrames
 
     def is_datagram(config: LineConfig) -> bool:
         return (config.listen or "").startswith("udp:")
@@ -194,8 +194,8 @@ def _first_line(path: str) -> str:
 
 def _sip() -> Driver:
     from drivers.lines.sip_port import SipLine, check_options
-    from drivers.sip.options import SipOptions, read_credentials
-    from drivers.sip.sip_reader import SipReader
+    from drivers.user_agent.options import SipOptions, read_credentials
+    from drivers.user_agent.sip_reader import SipReader
 
     def line(config: LineConfig, options: SipOptions, calls: CallsConfig, restore: Sequence[Any]) -> SipLine:
         credentials = read_credentials(Path(options.credentials_file).read_text("utf-8")) if options.credentials_file else None

@@ -6,10 +6,10 @@ from io import BytesIO
 
 import msgspec
 
+from drivers.calls.hep3 import MAGIC
+from drivers.calls.hep_frames import HepFrames
 from drivers.capture import file, packets
 from drivers.capture.sip import SipStream, is_sip
-from drivers.sip.hep3 import MAGIC
-from drivers.sip.hep_frames import HepFrames
 from gateway.errors import GatewayError
 
 

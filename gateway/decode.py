@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,16 @@ MAX_INPUT = 256 * 1024 * 1024  # bytes; a day of SIP at a hotline is less
 MAX_TIMERS = 1000  # timers run out after the last byte; a codec has a few
 PROFILES = ("generic", "station_reply")  # what `mqtt` stands for, tried in this order
 SIP = ("sip", "scaip")  # scaip is a body that a sip line reads
+CODECS = sorted({"mqtt", "scaip", *DRIVERS})
+CAPTURES = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")  # how pcap and pcapng begin
+
+FORMS = {
+    "hex": "hex digits, white space ignored",
+    "text": "the characters themselves",
+    "hexl": "one packet a line, the last column is hex",
+    "pcap": "a pcap or pcapng file",
+    "ami": 'a recorded conversation with an exchange: JSON lines {"t", "dir", "data"}, or the bytes themselves',
+}
 
 Found = Signal | Rejected
 
@@ -37,7 +48,7 @@ Found = Signal | Rejected
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`decode` and `calls`."""
     decode = commands.add_parser("decode", help="read pasted bytes with a codec; one JSON object a signal")
-    decode.add_argument("codec", metavar="CODEC", help=", ".join(sorted({"mqtt", "scaip", *DRIVERS})))
+    decode.add_argument("codec", metavar="CODEC", help=", ".join(CODECS))
     _add_input(decode)
     decode.add_argument("--topic", help="topic of an MQTT message")
     decode.add_argument("--retain", action="store_true", help="the broker kept the MQTT message")
@@ -52,13 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="default: standard input")
     form = parser.add_mutually_exclusive_group()
-    for name, means in (
-        ("hex", "hex digits, white space ignored"),
-        ("text", "the characters themselves"),
-        ("hexl", "one packet a line, the last column is hex"),
-        ("pcap", "a pcap or pcapng file"),
-        ("ami", 'a recorded conversation with an exchange: JSON lines {"t", "dir", "data"}, or the bytes themselves'),
-    ):
+    for name, means in FORMS.items():
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=means)
     parser.add_argument("--config", metavar="LINE.toml", help="a [[line]] table as in gateway.toml; [calls] counts too")
     parser.add_argument("--now", type=_instant, help="fixes the clock, for instance 2026-03-14T09:26:53Z")
@@ -80,7 +85,10 @@ def _allow_any_order(parser: argparse.ArgumentParser) -> None:
 
 
 def _instant(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-03-14T09:26:53Z") from error
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -114,9 +122,11 @@ def _guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namesp
 def _decode(args: argparse.Namespace) -> int:
     line, calls = _read_config(args, {"mqtt": PROFILES, "scaip": ("sip",)})
     data = _read_input(args.file)
+    if args.codec not in CODECS:
+        raise GatewayError(f"codec {args.codec!r} is not known; use one of {', '.join(CODECS)}")
     names = tuple(args.profile or PROFILES) if args.codec == "mqtt" else (args.codec,)
     driver = driver_for("sip" if args.codec == "scaip" else names[0])
-    _check_form(args)
+    _check_form(args, data)
     if not data.strip():
         return _no_input(args)
     options = line.options if line is not None else {}
@@ -135,37 +145,46 @@ def _decode(args: argparse.Namespace) -> int:
     for one in found:
         print(json.dumps(one, ensure_ascii=False, default=str))
         read, rejected = read + ("rejected" not in one), rejected + ("rejected" in one)
+    if not read and not rejected:
+        print(f"gateway decode: {_nothing(args)}", file=sys.stderr)
     return 0 if read and not rejected else 1
 
 
 def _calls(args: argparse.Namespace) -> int:
     line, calls = _read_config(args, {"sip": ("hep",)})
     data = _read_input(args.file)
-    _check_form(args)
+    _check_form(args, data)
     if not data.strip():
         return _no_input(args)
     packets = _packets(args, data, is_text=args.codec != "hep")
     faults: list[str] = []
-    summary = decode_calls.read_calls(args.codec, _until_cut(packets, faults), line.options if line is not None else {}, calls, args.now)
+    seen: Counter[str] = Counter()
+    options = line.options if line is not None else {}
+    summary = decode_calls.read_calls(args.codec, _until_cut(packets, faults, seen), options, calls, args.now)
     for call in summary.calls:
         print(json.dumps(call, ensure_ascii=False, default=str))
     if summary.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.rejected.items()))
         print(f"gateway calls: rejected: {reasons}", file=sys.stderr)
+    elif not summary.calls and not seen:
+        print(f"gateway calls: {_nothing(args)}", file=sys.stderr)
+    elif not summary.calls:
+        hotlines = ", ".join(map(str, options.get("hotlines") or calls.hotlines))
+        where = f"as {args.config} says" if args.config else "others go into a file for --config, as hotlines under [calls]"
+        print(f"gateway calls: no call to {hotlines} ({where}) in {seen['packets']} packets; is {args.codec} the right codec?", file=sys.stderr)
     if faults:
         print(f"gateway calls: {args.file}: {faults[0]}; these are the calls up to there", file=sys.stderr)
     return 0 if summary.calls and not summary.rejected and not faults else 1
 
 
-def _until_cut(packets: Iterator[Packet], faults: list[str]) -> Iterator[Packet]:
+def _until_cut(packets: Iterator[Packet], faults: list[str], seen: Counter[str]) -> Iterator[Packet]:
     """A capture whose writer was killed lacks its end: what is there counts all the same."""
-    any_read = False
     try:
         for packet in packets:
-            any_read = True
+            seen["packets"] += 1
             yield packet
     except CaptureError as error:
-        if not any_read:
+        if not seen:
             raise
         faults.append(str(error))
 
@@ -178,7 +197,14 @@ def _no_input(args: argparse.Namespace) -> int:
     return 1
 
 
-def _check_form(args: argparse.Namespace) -> None:
+def _nothing(args: argparse.Namespace) -> str:
+    forms = ", ".join(f"--{name}" for name in FORMS if name != "ami" or args.codec in CONVERSATIONS)
+    return f"nothing complete of {args.codec} in this input; is it the right codec, and the right form ({forms})?"
+
+
+def _check_form(args: argparse.Namespace, data: bytes) -> None:
+    if args.form != "pcap" and data.startswith(CAPTURES):
+        raise GatewayError("this is a capture; read it with --pcap")
     if args.form == "ami" and args.codec not in CONVERSATIONS:
         raise GatewayError(f"--ami belongs to {' and '.join(CONVERSATIONS)}, not to {args.codec}; use --text, --hex, --hexl or --pcap")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from drivers.calls.hep3 import SIP, MalformedPacket, parse_packet
 from drivers.contract import Rejected, Signal
 from drivers.registry import codec_for
-from drivers.sip.hep3 import SIP, MalformedPacket, parse_packet
 from gateway.capture_file import Packet
 from gateway.clock import utc_now
 from gateway.config import CallsConfig

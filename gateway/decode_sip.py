@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from drivers.bodies.handler import Received, build_handlers
 from drivers.contract import Rejected, Signal
 from drivers.registry import codec_for
-from drivers.sip.bodies import Received, build_handlers
 from drivers.sip.message import MalformedMessage, Message, check_strictly, parse_message
-from drivers.sip.options import SipOptions
-from drivers.sip.sip_reader import SipReader
+from drivers.user_agent.options import SipOptions
+from drivers.user_agent.sip_reader import SipReader
 from gateway.capture_file import Packet
 from gateway.clock import utc_now
 from gateway.config import CallsConfig

@@ -1,4 +1,4 @@
-"""The line of a SIP user agent: UDP, TCP and TLS together, one user agent behind them (`drivers.sip.user_agent`).
+"""The line of a SIP user agent: UDP, TCP and TLS together, one user agent behind them (`drivers.user_agent.user_agent`).
 
 What a device says is stored before it is answered; what a PBX notifies is answered at once and held until it is stored.
 """
@@ -15,18 +15,18 @@ from typing import Any
 import msgspec
 import structlog
 
+from drivers.bodies.handler import Part
 from drivers.contract import Emit, Rejected, Report, Signal, Verdict, to_event
 from drivers.lines.certificates import ServerCertificate, client_certificates
 from drivers.lines.hold import Delivery as Hold
 from drivers.lines.silence import SilenceWatch
 from drivers.lines.sip_sockets import Endpoint, Sockets, parse_endpoint
 from drivers.lines.sip_ways import find_hops
-from drivers.sip.asking import Ask
-from drivers.sip.bodies import Part
 from drivers.sip.hop import Hop
-from drivers.sip.options import Credentials, SipOptions, read_credentials
-from drivers.sip.text_service import Delivery
-from drivers.sip.user_agent import UserAgent
+from drivers.user_agent.asking import Ask
+from drivers.user_agent.options import Credentials, SipOptions, read_credentials
+from drivers.user_agent.text_service import Delivery
+from drivers.user_agent.user_agent import UserAgent
 from gateway import clock
 from gateway.config import CallsConfig, LineConfig
 from gateway.event import Event

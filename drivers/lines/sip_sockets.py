@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from drivers.lines.certificates import ServerCertificate, client_certificates
 from drivers.lines.datagram import MAX_DATAGRAM, RECEIVE_BUFFER
 from drivers.lines.sip_ways import address_towards
-from drivers.sip.answering import Sending
 from drivers.sip.hop import PORTS, Hop
 from drivers.sip.stream_frames import StreamFrames
+from drivers.user_agent.answering import Sending
 from gateway import clock
 from gateway.errors import LineError
 

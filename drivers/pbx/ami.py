@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from drivers.calls.call import State
 from drivers.contract import Rejected, Signal
 from drivers.pbx.ami_calls import AmiCalls
 from drivers.pbx.ami_message import Framer, Message, write_action
 from drivers.pbx.ami_wishes import AmiWishes
 from drivers.pbx.ledger import Ledger
-from drivers.sip.call import State
 from drivers.sip.number import NumberPlan
 from drivers.telephone import Told, Wish
 from gateway.config import CallsConfig

@@ -6,11 +6,11 @@ Source: asterisk-ami, sections 3 to 5 (rules 1 to 6). A call's token is its Link
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from drivers.calls.call import State
 from drivers.contract import Signal
 from drivers.pbx.ami_channel import Channel, device_of, duration_s, number
 from drivers.pbx.ami_message import Message
 from drivers.pbx.ledger import Ledger, LedgerCall
-from drivers.sip.call import State
 
 MAX_CHANNELS = 50_000  # far above what one Asterisk carries; 20,000 calls of two legs
 MAX_MEMBERS = 64  # of a queue whose names are noted for a call

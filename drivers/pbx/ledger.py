@@ -1,6 +1,6 @@
 """The calls of one exchange, as its control protocol tells them: keys, states and news. AMI and ESL both write into it.
 
-States and transitions are those of `drivers.sip.call`, and so are the names in a signal's detail: whoever reads calls further on does not
+States and transitions are those of `drivers.calls.call`, and so are the names in a signal's detail: whoever reads calls further on does not
 see which wire they came over. Sans-I/O; `now` is monotonic seconds, `at` the exchange's own time, aware UTC, or None.
 """
 
@@ -11,8 +11,8 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.calls.call import FINAL, KIND, TRANSITIONS, Action, State
 from drivers.contract import Signal
-from drivers.sip.call import FINAL, KIND, TRANSITIONS, Action, State
 from drivers.sip.caller import MAX_NAME, Caller
 from drivers.sip.number import NumberPlan
 from gateway.event import Kind

@@ -11,9 +11,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["drivers.sip"]):
+    from drivers.calls.hep import HepCodec, HepOptions
+    from drivers.calls.hep_frames import HepFrames
     from drivers.sip.digest import DigestServer
-    from drivers.sip.hep import HepCodec, HepOptions
-    from drivers.sip.hep_frames import HepFrames
     from drivers.sip.message import MalformedMessage, check_strictly, parse_message
     from drivers.sip.multipart import body_parts
 

@@ -15,9 +15,10 @@ from drivers.lines import sip_port, sip_sockets
 from drivers.lines.measures import measures
 from drivers.lines.sip_sockets import Endpoint, parse_endpoint
 from drivers.registry import build_line, check_line
-from drivers.sip import stream_frames, text_service
+from drivers.sip import stream_frames
 from drivers.sip.hop import Hop
 from drivers.telephone import Texter
+from drivers.user_agent import text_service
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import LineError
 from tests.sip.rfc4475 import TORTURE

@@ -5,8 +5,8 @@ import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from drivers.calls.hep import HepCodec, HepOptions
 from drivers.contract import Rejected, Signal
-from drivers.sip.hep import HepCodec, HepOptions
 from gateway.config import CallsConfig
 
 CALLER = ("192.0.2.20", 5060)

@@ -1,6 +1,6 @@
 """Ends of calls that were not seen, hold, and what is learnt and kept over a restart."""
 
-from drivers.sip.call import TRANSITIONS, Action, State
+from drivers.calls.call import TRANSITIONS, Action, State
 from gateway.config import CallsConfig
 from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from drivers.sip.call import FINAL, KIND, TRANSITIONS, Action, State
-from drivers.sip.call_table import MAX_STALE
+from drivers.calls.call import FINAL, KIND, TRANSITIONS, Action, State
+from drivers.calls.table import MAX_STALE
 from gateway.event import Kind
 from tests.sip.sip_wire import AGENT, CALLER, OTHER_AGENT, PROXY, Dialog, Exchange
 

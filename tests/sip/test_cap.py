@@ -12,9 +12,9 @@ from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.bodies.cap import MEDIA_TYPE, REASONS, CapBody, CapOptions
+from drivers.bodies.handler import Received, build_handlers
 from drivers.contract import Rejected, Signal
-from drivers.sip.bodies import Received, build_handlers
-from drivers.sip.cap import MEDIA_TYPE, REASONS, CapBody, CapOptions
 from drivers.sip.message import parse_message
 from gateway.event import Kind
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from waiting import free_port, wait_until
 
+from drivers.calls.hep import HepCodec, HepOptions
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines import hold
 from drivers.lines.datagram import DatagramLine, parse_listen
 from drivers.registry import build_line, check_line
-from drivers.sip.hep import HepCodec, HepOptions
 from gateway.clock import utc_now
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import LineError

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.contract import Rejected, Signal
+from drivers.pbx.dialog_body import REASONS, read_dialog_info
+from drivers.pbx.dialog_info import MAX_LEGS, RESTORE_S, SETTLE_S, DialogWatch
 from drivers.pbx.ledger import TALK_GUARD_S
-from drivers.sip.dialog_body import REASONS, read_dialog_info
-from drivers.sip.dialog_info import MAX_LEGS, RESTORE_S, SETTLE_S, DialogWatch
 from drivers.sip.number import NumberPlan
 from drivers.sip.xml_body import MalformedXml
 

@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
+from drivers.calls.hep import HepCodec
+from drivers.calls.hep3 import parse_packet
 from drivers.contract import Rejected
-from drivers.sip.hep import HepCodec
-from drivers.sip.hep3 import parse_packet
 from tests.sip.sip_wire import AGENT, AGENT_ADDRESS, CALLER, PROXY, START, Dialog, Exchange
 from tests.sip.test_hep3 import chunk, packet
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from waiting import wait_until
 
+from drivers.calls.flood import CallFlood, peek_call_id
 from drivers.contract import Rejected
-from drivers.sip.call_flood import CallFlood, peek_call_id
 from gateway.clock import utc_now
 from gateway.event import Event
 from tests.sip.sip_wire import CALLER, OTHER_AGENT, PROXY, Dialog, Exchange, hep3
@@ -111,7 +111,7 @@ def test_a_source_with_too_many_calls_at_a_time_is_told_once_until_it_is_calm() 
 
 
 def test_the_table_of_sources_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.sip.call_flood.MAX_SOURCES", 3)
+    monkeypatch.setattr("drivers.calls.flood.MAX_SOURCES", 3)
     flood = CallFlood(1)
     for number in range(10):
         assert flood.admits(f"192.0.2.{number}", 0.0)

@@ -12,8 +12,8 @@ from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.calls.hep import HepCodec, HepOptions
 from drivers.contract import Rejected
-from drivers.sip.hep import HepCodec, HepOptions
 from drivers.sip.message import MalformedMessage, check_strictly, parse_message
 from drivers.sip.multipart import MAX_PARTS, body_parts
 from tests.sip.rfc4475 import TORTURE

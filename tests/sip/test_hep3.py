@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
+from drivers.calls.hep import HepCodec, HepOptions
+from drivers.calls.hep3 import MAX_INFLATED, MalformedPacket, parse_packet
 from drivers.contract import Rejected
-from drivers.sip.hep import HepCodec, HepOptions
-from drivers.sip.hep3 import MAX_INFLATED, MalformedPacket, parse_packet
 from tests.sip.sip_wire import AGENT_ADDRESS, START, Dialog, Exchange, hep3
 
 # HEP3 specification revision 37, worked example: 113 octets

@@ -1,7 +1,7 @@
 """What a HEP line says of itself on /metrics; no peer may fill the page."""
 
+from drivers.calls.hep import MAX_AGENTS
 from drivers.lines.measures import measures
-from drivers.sip.hep import MAX_AGENTS
 from tests.sip.sip_wire import START, Dialog, hep3
 from tests.sip.test_datagram import a_line
 from tests.sip.test_hep3 import chunk

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from drivers.calls.hep import HepCodec, HepOptions
+from drivers.calls.hep_frames import HepFrames
 from drivers.lines import packet_stream
 from drivers.lines.packet_stream import PacketStreamLine, parse_listen
 from drivers.registry import build_line, check_line
-from drivers.sip.hep import HepCodec, HepOptions
-from drivers.sip.hep_frames import HepFrames
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import LineError
 from tests.sip.sip_wire import Dialog, hep3

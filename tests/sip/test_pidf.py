@@ -11,7 +11,7 @@ from codec_checks import mutate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.sip.pidf import Place, read_pidf
+from drivers.bodies.pidf import Place, read_pidf
 from drivers.sip.xml_body import MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS, MalformedXml, read_xml
 
 ROWS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent.parent / "vectors" / "sip" / "pidf.toml").read_text("utf-8"))["body"]

@@ -13,12 +13,12 @@ from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.bodies.handler import Reading, Received, build_handlers
+from drivers.bodies.scaip import MAX_REMEMBERED, REASONS, SAME_S, ScaipBody, ScaipOptions
+from drivers.bodies.scaip_codes import DEVICE_TYPES, LOCATIONS, STATUSES, Effect
+from drivers.bodies.scaip_text import MAX_REQUEST, Unreadable, read_request, reply
 from drivers.contract import Rejected, Signal
-from drivers.sip.bodies import Reading, Received, build_handlers
 from drivers.sip.message import parse_message
-from drivers.sip.scaip import MAX_REMEMBERED, REASONS, SAME_S, ScaipBody, ScaipOptions
-from drivers.sip.scaip_codes import DEVICE_TYPES, LOCATIONS, STATUSES, Effect
-from drivers.sip.scaip_text import MAX_REQUEST, Unreadable, read_request, reply
 from gateway.event import KINDS, Group, Kind, Phase
 
 ROWS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent.parent / "vectors" / "sip" / "scaip.toml").read_text("utf-8"))["request"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from waiting import wait_until
 
+from drivers.calls.hep import HepCodec, HepOptions
 from drivers.contract import Signal, to_event
-from drivers.sip.hep import HepCodec, HepOptions
 from gateway.config import CallsConfig
 from gateway.core import decide
 from gateway.core.state import Draft

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from drivers.bodies.scaip_codes import DEVICE_TYPES, STATUSES
+from drivers.bodies.scaip_signal import meaning
+from drivers.bodies.scaip_text import Request
 from drivers.registry import check_line
-from drivers.sip.options import read_credentials
-from drivers.sip.scaip_codes import DEVICE_TYPES, STATUSES
-from drivers.sip.scaip_signal import meaning
-from drivers.sip.scaip_text import Request
+from drivers.user_agent.options import read_credentials
 from gateway.config import LineConfig, read_config
 from simulators.home_unit import parser
 from tests.sip.certificate import certificate

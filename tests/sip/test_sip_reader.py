@@ -2,7 +2,7 @@
 
 from drivers.contract import Rejected, Signal
 from drivers.registry import codec_for
-from drivers.sip.sip_reader import SipReader
+from drivers.user_agent.sip_reader import SipReader
 from tests.sip.rfc4475 import TORTURE
 from tests.sip.sip_peer import read, request
 from tests.sip.sip_wire import START

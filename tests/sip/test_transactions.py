@@ -2,15 +2,15 @@
 
 import pytest
 
-from drivers.sip import client_transactions, server_transactions
-from drivers.sip.client_transactions import TRANSITIONS as CLIENT
-from drivers.sip.client_transactions import ClientTransaction, ClientTransactions, new_branch
-from drivers.sip.client_transactions import State as ClientState
 from drivers.sip.hop import Hop, answer_port, answered_vias, host_port, top_via
 from drivers.sip.message import MalformedMessage, Message, parse_message
-from drivers.sip.server_transactions import TRANSITIONS as SERVER
-from drivers.sip.server_transactions import Key, ServerTransaction, ServerTransactions, merged_key, transaction_key
 from drivers.sip.stream_frames import Frame, StreamFrames
+from drivers.user_agent import client_transactions, server_transactions
+from drivers.user_agent.client_transactions import TRANSITIONS as CLIENT
+from drivers.user_agent.client_transactions import ClientTransaction, ClientTransactions, new_branch
+from drivers.user_agent.client_transactions import State as ClientState
+from drivers.user_agent.server_transactions import TRANSITIONS as SERVER
+from drivers.user_agent.server_transactions import Key, ServerTransaction, ServerTransactions, merged_key, transaction_key
 from tests.sip.sip_peer import ok, request
 
 UDP = Hop("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060), 1)

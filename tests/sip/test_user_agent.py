@@ -6,14 +6,14 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from drivers.bodies.handler import Part
 from drivers.contract import STORED, Rejected, Signal, Verdict
-from drivers.sip import text_service
-from drivers.sip.bodies import Part
 from drivers.sip.digest import response as digest_response
 from drivers.sip.hop import Hop
-from drivers.sip.options import Credentials, SipOptions
-from drivers.sip.text_service import Delivery
-from drivers.sip.user_agent import UserAgent
+from drivers.user_agent import text_service
+from drivers.user_agent.options import Credentials, SipOptions
+from drivers.user_agent.text_service import Delivery
+from drivers.user_agent.user_agent import UserAgent
 from gateway.config import CallsConfig
 from tests.sip.sip_peer import Answer, read, request
 from tests.sip.sip_wire import START

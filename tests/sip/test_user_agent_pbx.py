@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from drivers.sip.hop import Hop
-from drivers.sip.registration import State as Registered
+from drivers.user_agent.registration import State as Registered
 from tests.sip.sip_peer import Answer, request
 from tests.sip.sip_wire import START
 from tests.sip.test_user_agent import Desk

@@ -12,9 +12,9 @@ import pytest
 import scapy
 from waiting import free_port, wait_until
 
+from drivers.calls.hep import HepCodec, HepOptions
+from drivers.calls.hep3 import Packet, parse_packet
 from drivers.contract import Rejected, Signal
-from drivers.sip.hep import HepCodec, HepOptions
-from drivers.sip.hep3 import Packet, parse_packet
 from gateway.config import CallsConfig
 
 PROGRAM = ["-m", "drivers.sniffer.program"]

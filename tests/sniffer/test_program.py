@@ -16,8 +16,8 @@ from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap, wrpcapng
 from waiting import free_port, wait_until
 
+from drivers.calls.hep3 import parse_packet
 from drivers.capture.packets import Packet as Captured
-from drivers.sip.hep3 import parse_packet
 from drivers.sniffer.hep import MAX_PACKET, Agent, encode
 from drivers.sniffer.program import main
 from drivers.sniffer.sender import MAX_WAITING, TcpSender, parse_target

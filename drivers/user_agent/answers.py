@@ -2,8 +2,8 @@
 
 import msgspec
 
-from drivers.sip.compose import ALLOW
 from drivers.sip.message import MalformedMessage, Message, check_strictly
+from drivers.user_agent.compose import ALLOW
 
 KNOWN = frozenset("INVITE ACK BYE CANCEL REGISTER OPTIONS PRACK SUBSCRIBE NOTIFY PUBLISH INFO REFER MESSAGE UPDATE".split())
 IN_DIALOG = frozenset({"BYE", "UPDATE", "INFO", "PRACK"})

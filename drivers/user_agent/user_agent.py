@@ -8,25 +8,25 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from drivers.bodies.handler import Part, build_handlers
 from drivers.contract import Rejected, Signal, Verdict
-from drivers.sip.answering import Answering, Sending
-from drivers.sip.answers import Refusal, refusal_for, refusal_of, salvage
-from drivers.sip.asking import Ask, Asking, outcome
-from drivers.sip.bodies import Part, build_handlers
+from drivers.pbx.dialog_info import DialogWatch
 from drivers.sip.caller import Trust
-from drivers.sip.client_transactions import ClientTransaction, ClientTransactions
-from drivers.sip.compose import ALLOW
-from drivers.sip.dialog_info import DialogWatch
 from drivers.sip.digest import DigestServer
-from drivers.sip.faults import Faults
 from drivers.sip.hop import Hop, Via, top_via
 from drivers.sip.message import MalformedMessage, Message, Uri, parse_message
 from drivers.sip.number import NumberPlan
-from drivers.sip.options import Credentials, SipOptions
-from drivers.sip.registration import Registration
-from drivers.sip.shedding import Shedding
-from drivers.sip.subscription import ACCEPT, EVENT, Subscription
-from drivers.sip.text_service import Delivery, TextService
+from drivers.user_agent.answering import Answering, Sending
+from drivers.user_agent.answers import Refusal, refusal_for, refusal_of, salvage
+from drivers.user_agent.asking import Ask, Asking, outcome
+from drivers.user_agent.client_transactions import ClientTransaction, ClientTransactions
+from drivers.user_agent.compose import ALLOW
+from drivers.user_agent.faults import Faults
+from drivers.user_agent.options import Credentials, SipOptions
+from drivers.user_agent.registration import Registration
+from drivers.user_agent.shedding import Shedding
+from drivers.user_agent.subscription import ACCEPT, EVENT, Subscription
+from drivers.user_agent.text_service import Delivery, TextService
 from gateway.config import CallsConfig
 
 # Malformed messages kept for inspection: enough to find a device's fault, too few to fill a disk from an open port.

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.calls.call import State
 from drivers.contract import Rejected, Signal
+from drivers.pbx.dialog_body import Dialog, DialogInfo, read_dialog_info
 from drivers.pbx.ledger import Ledger, LedgerCall
-from drivers.sip.call import State
 from drivers.sip.caller import Caller
-from drivers.sip.dialog_body import Dialog, DialogInfo, read_dialog_info
 from drivers.sip.message import Uri
 from drivers.sip.number import NumberPlan
 from drivers.sip.xml_body import MalformedXml

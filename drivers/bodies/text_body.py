@@ -2,8 +2,8 @@
 
 import msgspec
 
+from drivers.bodies.handler import Reading, Received, message_identity
 from drivers.contract import Signal
-from drivers.sip.bodies import Reading, Received, message_identity
 from gateway.event import Kind, Phase
 
 MAX_TEXT = 2_000  # characters shown; the bytes are kept whole in `raw`

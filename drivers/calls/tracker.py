@@ -11,8 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from drivers.contract import Signal
-from drivers.sip.call import (
+from drivers.calls.call import (
     CARRIERS,
     KIND,
     MAX_BRANCHES,
@@ -29,11 +28,12 @@ from drivers.sip.call import (
     call_key,
     restored_call,
 )
-from drivers.sip.call_flood import CallFlood, peek_call_id
-from drivers.sip.call_joins import Joins
-from drivers.sip.call_news import News
-from drivers.sip.call_place import place_of
-from drivers.sip.call_table import CallTable, NoRoom
+from drivers.calls.flood import CallFlood, peek_call_id
+from drivers.calls.joins import Joins
+from drivers.calls.news import News
+from drivers.calls.place import place_of
+from drivers.calls.table import CallTable, NoRoom
+from drivers.contract import Signal
 from drivers.sip.caller import MAX_NAME, Caller, Trust, identify
 from drivers.sip.message import Message, NameAddr, Uri, parse_params
 from drivers.sip.number import NumberPlan

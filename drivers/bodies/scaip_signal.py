@@ -6,11 +6,11 @@ Source: scaip.md, "Rule of thumb for category" and the tables in `scaip_codes`. 
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
+from drivers.bodies.pidf import read_time
+from drivers.bodies.scaip_codes import DEVICE_TYPES, GPS_ATTACHED, LOCATIONS, STATUSES, DeviceType, Effect
+from drivers.bodies.scaip_text import Request
 from drivers.sip.message import Uri
 from drivers.sip.number import tidy
-from drivers.sip.pidf import read_time
-from drivers.sip.scaip_codes import DEVICE_TYPES, GPS_ATTACHED, LOCATIONS, STATUSES, DeviceType, Effect
-from drivers.sip.scaip_text import Request
 from gateway.event import KINDS, Group, Kind, Phase
 
 FIX_FRESH = timedelta(minutes=10)  # an older position is told in words, not drawn as where somebody is

@@ -9,18 +9,18 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.bodies.handler import BodyHandler, Part, Reading, Received
 from drivers.contract import Rejected, Signal, Verdict
-from drivers.sip.answering import Answering
-from drivers.sip.answers import Refusal
-from drivers.sip.asking import Ask, outcome
-from drivers.sip.bodies import BodyHandler, Part, Reading, Received
 from drivers.sip.caller import MAX_NAME
 from drivers.sip.digest import ASK_AGAIN, DigestServer, Outcome
-from drivers.sip.faults import Faults
 from drivers.sip.hop import PORTS, Hop, Via, answer_port, same_address, top_via
 from drivers.sip.message import Message, NameAddr
-from drivers.sip.options import Policies, SipOptions
-from drivers.sip.server_transactions import ServerTransaction
+from drivers.user_agent.answering import Answering
+from drivers.user_agent.answers import Refusal
+from drivers.user_agent.asking import Ask, outcome
+from drivers.user_agent.faults import Faults
+from drivers.user_agent.options import Policies, SipOptions
+from drivers.user_agent.server_transactions import ServerTransaction
 
 MAX_UNDECIDED = 10_000  # messages in the store's hands at once: ten seconds of 1,000 alarms a second, after which they are refused anyway
 MAX_UNDECIDED_BYTES = 64 * 1024 * 1024

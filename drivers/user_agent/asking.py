@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from drivers.sip.bodies import Part
-from drivers.sip.client_transactions import ClientTransactions, Done, new_branch, new_token
-from drivers.sip.compose import compose_request
+from drivers.bodies.handler import Part
 from drivers.sip.digest import authorize, is_stale
 from drivers.sip.hop import Hop, host_port
 from drivers.sip.message import Message
+from drivers.user_agent.client_transactions import ClientTransactions, Done, new_branch, new_token
+from drivers.user_agent.compose import compose_request
 
 MAX_UDP = 1300  # RFC 3261, 18.1.1 and RFC 3428, 8: longer ones go over TCP
 MAX_PROOFS = 2  # a password, and once more for a nonce that was too old

@@ -9,11 +9,11 @@ import math
 
 import msgspec
 
+from drivers.bodies.handler import Reading, Received, message_identity
+from drivers.bodies.pidf import METRES_PER_DEGREE, Place, read_pidf, read_time
 from drivers.contract import Rejected, Signal, believed_time
-from drivers.sip.bodies import Reading, Received, message_identity
 from drivers.sip.message import Uri
 from drivers.sip.multipart import body_parts
-from drivers.sip.pidf import METRES_PER_DEGREE, Place, read_pidf, read_time
 from drivers.sip.xml_body import Element, MalformedXml, read_xml
 from gateway.event import ALARM_KINDS, Kind, Phase
 
@@ -67,7 +67,7 @@ class CapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CapBody:
-    """The handler of CAP bodies of one line (`drivers.sip.bodies`). An alert is the same when all of it is."""
+    """The handler of CAP bodies of one line (`drivers.bodies.handler`). An alert is the same when all of it is."""
 
     media_types = (MEDIA_TYPE, MULTIPART)
 

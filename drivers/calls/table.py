@@ -4,7 +4,7 @@ import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
-from drivers.sip.call import Call, Leg, Timer
+from drivers.calls.call import Call, Leg, Timer
 from drivers.sip.message import Message
 
 FINAL_S = 40.0  # stragglers of a final call: retransmissions end after 32 s

@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from drivers.sip.scaip_codes import STATUS_NUMBERS
+from drivers.bodies.scaip_codes import STATUS_NUMBERS
 from drivers.sip.xml_body import Element, MalformedXml, read_xml
 
 MAX_REQUEST = 4 * 1024  # scaip.md, "bad input"; all fields at their longest are about 1 100 bytes

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.calls.call import Call, Leg, leg_record
 from drivers.contract import Signal
-from drivers.sip.call import Call, Leg, leg_record
 from gateway.event import Kind
 
 

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from drivers.bodies.handler import Part, Reading, Received, message_identity
+from drivers.bodies.scaip_signal import detail_of, is_alarm, meaning, position_of
+from drivers.bodies.scaip_text import CONTENT_TYPE, ROOTS, Request, Unreadable, read_request, reply, root_of
 from drivers.contract import Rejected, Signal
-from drivers.sip.bodies import Part, Reading, Received, message_identity
-from drivers.sip.scaip_signal import detail_of, is_alarm, meaning, position_of
-from drivers.sip.scaip_text import CONTENT_TYPE, ROOTS, Request, Unreadable, read_request, reply, root_of
 from gateway.event import Kind, Phase
 
 SAME_S = 600.0  # scaip.md, "Flow rules": same cid and ref within ten minutes is the same message
@@ -77,7 +77,7 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 class ScaipBody:
-    """The handler of SCAIP bodies of one line (`drivers.sip.bodies`)."""
+    """The handler of SCAIP bodies of one line (`drivers.bodies.handler`)."""
 
     media_types = (CONTENT_TYPE,)
 

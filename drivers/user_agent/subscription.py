@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from enum import StrEnum
 
-from drivers.sip.asking import Ask, outcome
-from drivers.sip.client_transactions import TIMER_F_S, new_token
 from drivers.sip.message import Message, NameAddr, parse_params
+from drivers.user_agent.asking import Ask, outcome
+from drivers.user_agent.client_transactions import TIMER_F_S, new_token
 
 EVENT = "dialog"
 ACCEPT = "application/dialog-info+xml"

@@ -111,19 +111,19 @@ class HandlerRow(msgspec.Struct, frozen=True):
 
 
 def _scaip() -> HandlerRow:
-    from drivers.sip.scaip import ScaipBody, ScaipOptions
+    from drivers.bodies.scaip import ScaipBody, ScaipOptions
 
     return HandlerRow(ScaipOptions, ScaipBody)
 
 
 def _cap() -> HandlerRow:
-    from drivers.sip.cap import CapBody, CapOptions
+    from drivers.bodies.cap import CapBody, CapOptions
 
     return HandlerRow(CapOptions, CapBody)
 
 
 def _text() -> HandlerRow:
-    from drivers.sip.text_body import TextBody, TextOptions
+    from drivers.bodies.text_body import TextBody, TextOptions
 
     return HandlerRow(TextOptions, TextBody)
 

@@ -12,9 +12,9 @@ import msgspec
 
 from drivers.contract import STORED, Rejected, Signal, Verdict
 from drivers.sip.hop import Hop
-from drivers.sip.options import Credentials, SipOptions
-from drivers.sip.text_service import Delivery
-from drivers.sip.user_agent import UserAgent
+from drivers.user_agent.options import Credentials, SipOptions
+from drivers.user_agent.text_service import Delivery
+from drivers.user_agent.user_agent import UserAgent
 from gateway.config import CallsConfig
 
 LOCAL = ("192.0.2.10", 5060)  # who we are on paper (RFC 5737)

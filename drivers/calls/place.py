@@ -1,8 +1,8 @@
 """Where a caller is, as the telephone network says in the INVITE (RFC 6442). Only what came along: a reference to elsewhere is not fetched."""
 
+from drivers.bodies.pidf import Place, read_pidf
 from drivers.sip.message import Message
 from drivers.sip.multipart import body_parts, part_with_id
-from drivers.sip.pidf import Place, read_pidf
 
 PIDF = "application/pidf+xml"
 

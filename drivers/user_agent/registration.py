@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from enum import StrEnum
 
-from drivers.sip.asking import Ask, outcome
-from drivers.sip.client_transactions import new_token
 from drivers.sip.hop import same_address
 from drivers.sip.message import Message, Uri
-from drivers.sip.options import RegisterOptions
+from drivers.user_agent.asking import Ask, outcome
+from drivers.user_agent.client_transactions import new_token
+from drivers.user_agent.options import RegisterOptions
 
 REFRESH = 0.8  # of the time granted
 LATEST_S = 30.0  # ... and so long before its end at the latest

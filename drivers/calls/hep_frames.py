@@ -3,7 +3,7 @@
 There is nothing to find the next packet by once one was broken: the connection is closed, and the peer opens another.
 """
 
-from drivers.sip.hep3 import HEAD_SIZE, MAGIC
+from drivers.calls.hep3 import HEAD_SIZE, MAGIC
 
 
 class HepFrames:

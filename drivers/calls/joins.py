@@ -6,7 +6,7 @@ common hint. Look-ups are dictionary look-ups, however many calls there are.
 
 import re
 
-from drivers.sip.call import Call, Leg, State
+from drivers.calls.call import Call, Leg, State
 from drivers.sip.message import Message, parse_params
 
 MAX_JOINS = 32  # keys one call may be known by

@@ -6,13 +6,13 @@ from datetime import datetime
 
 import msgspec
 
-from drivers.sip.answers import Refusal
-from drivers.sip.bodies import Part
-from drivers.sip.client_transactions import new_token
-from drivers.sip.compose import Headers, compose_response, stateless_tag
+from drivers.bodies.handler import Part
 from drivers.sip.hop import PORTS, Hop, Via, answer_port, top_via
 from drivers.sip.message import MalformedMessage, Message
-from drivers.sip.server_transactions import ServerTransaction, ServerTransactions, merged_key, transaction_key
+from drivers.user_agent.answers import Refusal
+from drivers.user_agent.client_transactions import new_token
+from drivers.user_agent.compose import Headers, compose_response, stateless_tag
+from drivers.user_agent.server_transactions import ServerTransaction, ServerTransactions, merged_key, transaction_key
 
 
 class Sending(msgspec.Struct, frozen=True):

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from drivers.calls.hep3 import KEEPALIVE, SIP, MalformedPacket, Packet, parse_packet
+from drivers.calls.table import NoRoom
+from drivers.calls.tracker import CallTracker, TrackerOptions
 from drivers.contract import Rejected, Signal
-from drivers.sip.call_table import NoRoom
-from drivers.sip.call_tracker import CallTracker, TrackerOptions
 from drivers.sip.caller import Trust
-from drivers.sip.hep3 import KEEPALIVE, SIP, MalformedPacket, Packet, parse_packet
 from drivers.sip.message import MalformedMessage, parse_message
 from drivers.sip.number import NumberPlan
 from gateway.config import CallsConfig

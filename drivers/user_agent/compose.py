@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
 
-from drivers.sip.bodies import Part
+from drivers.bodies.handler import Part
 from drivers.sip.hop import Hop, answered_vias, host_port
 from drivers.sip.message import Message
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from drivers.bodies.pidf import Place
 from drivers.sip.caller import Caller
-from drivers.sip.pidf import Place
 from gateway.event import Kind
 
 # A hotline call rings perhaps a dozen phones, one after the other or at once; beyond this more legs change nothing for the caller.
