@@ -169,7 +169,8 @@ def _calls(args: argparse.Namespace) -> int:
     elif not summary.calls and not seen:
         print(f"gateway calls: {_nothing(args)}", file=sys.stderr)
     elif not summary.calls:
-        hotlines = ", ".join(map(str, options.get("hotlines") or calls.hotlines))
+        numbers: Any = options.get("hotlines") or calls.hotlines
+        hotlines = ", ".join(numbers)
         where = f"as {args.config} says" if args.config else "others go into a file for --config, as hotlines under [calls]"
         print(f"gateway calls: no call to {hotlines} ({where}) in {seen['packets']} packets; is {args.codec} the right codec?", file=sys.stderr)
     if faults:

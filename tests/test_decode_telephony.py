@@ -44,6 +44,35 @@ def test_calls_of_sipp(typed: Typed, file: str, outcome: str, reason: str | None
     assert [at for _, at in told] == pytest.approx([at for _, at in events], abs=0.02)  # what -d of SIPp says; the rest is its own time
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["calls", "sip", "--pcap", "ami_queue.pcapng"], "nothing complete of sip in this input; is it the right codec, and the right form"),
+        (["calls", "hep", "--pcap", "answered_udp.pcapng"], "nothing complete of hep in this input"),
+        (["decode", "scaip", "--pcap", "answered_udp.pcapng"], "nothing complete of scaip in this input"),
+        (["calls", "esl", "--pcap", "ami_queue.pcapng"], "is esl the right codec?"),
+        (["calls", "sip", "answered_udp.pcapng"], "this is a capture; read it with --pcap"),
+        (["calls", "ami", "--ami", "ami_queue.pcapng"], "this is a capture; read it with --pcap"),
+    ],
+)
+def test_a_capture_of_something_else_is_told(typed: Typed, command: list[str], told: str) -> None:  # noqa: F811
+    code, seen = typed(*command[:-1], str(CAPTURES / command[-1]))
+    assert (code > 0, seen) == (True, [])
+    assert told in typed.error
+
+
+def test_calls_to_numbers_that_are_none_of_ours_are_told(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
+    config = tmp_path / "line.toml"
+    config.write_text('[calls]\nhotlines = ["96345"]\n[[line]]\nname = "pbx"\ncodec = "hep"\nlisten = "udp:9060"\n', encoding="utf-8")
+    assert typed("calls", "sip", "--config", str(config), "--pcap", str(CAPTURES / "answered_udp.pcapng")) == (1, [])
+    assert typed.error == f"gateway calls: no call to 96345 (as {config} says) in 6 packets; is sip the right codec?\n"
+
+
+def test_a_time_that_is_none_is_told(typed: Typed) -> None:  # noqa: F811
+    assert typed("calls", "sip", "--now", "yesterday") == (2, [])
+    assert "'yesterday' is no time; write 2026-03-14T09:26:53Z" in typed.error
+
+
 def test_decode_tells_the_same_messages_one_by_one(typed: Typed) -> None:  # noqa: F811
     code, seen = typed("decode", "sip", "--pcap", str(CAPTURES / "answered_udp.pcapng"))
     assert code == 0
