@@ -19,12 +19,14 @@ from gateway.core.incident import Action, Incident
 from gateway.core.register import Register
 from gateway.errors import Refused, StoreDown
 from gateway.event import Kind, new_id
+from gateway.telephone import EMERGENCY
 
 log = structlog.get_logger("console")
 
 REF_LIMIT = 80  # characters; "responder:" and an id of up to 64
 KEPT = 1_000  # dials that can still be hung up; an operator has one at a time
 _DIALLABLE = re.compile(r"\+?[0-9]{3,20}")
+_EXTENSION = re.compile(r"[0-9]{2,6}")  # numbering plans of exchanges; a telephone number has at least seven digits
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +123,7 @@ class Dialling:
             raise Refused("no_telephone")
         if not telephone.is_live:
             raise Refused("telephone_lost", 503)
-        agents = house.config.calls.agents
-        if agents and extension not in agents:
+        if not self._is_extension(extension):
             raise Refused("unknown_extension", 400)
         if any(one.extension == extension and not one.outcome for one in self._dialled.values()):
             raise Refused("dialling_already")
@@ -157,6 +158,13 @@ class Dialling:
         return await self._ask(Action.TRANSFER, actor, incident, call, {"call": key, "to": to})
 
     # ---- inside
+
+    def _is_extension(self, extension: str) -> bool:
+        """One of `[calls.agents]`. Without a list what looks like one: no browser names a telephone number, a hotline or the emergency services."""
+        calls = self._house.config.calls
+        if calls.agents:
+            return extension in calls.agents
+        return _EXTENSION.fullmatch(extension) is not None and extension not in EMERGENCY and extension not in calls.hotlines
 
     def _remember(self, one: Dialled) -> None:
         self._dialled[one.id] = one

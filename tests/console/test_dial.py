@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from waiting import wait_until
@@ -200,6 +201,19 @@ async def test_the_extension_is_the_desks_or_the_bodys_and_one_of_ours(room: Roo
     assert await dial(client, incident, "person", extension="17400000001") == (400, {"reason": "unknown_extension"})
     assert await dial(client, incident, "person", number="17400000001") == (400, {"reason": "unknown_field", "field": "number"})
     assert (await dial(client, incident, "person", extension="8002"))[0] == 202
+
+
+@pytest.mark.parametrize("extension", ["17400000001", "09316212345", "6212345", "1", "desk-1", "12349", "120", "8001\n"])
+async def test_without_a_list_of_agents_no_telephone_number_passes_for_an_extension(room: Room, extension: str) -> None:
+    room.house.config = msgspec.structs.replace(room.house.config, calls=msgspec.structs.replace(room.house.config.calls, agents={}))
+    client = await room.operator("李娜")
+    incident = await room.incident(client)
+    status, answer = await dial(client, incident, "person", extension=extension)
+    assert (status, answer["reason"]) == (400, "bad_extension" if "\n" in extension else "unknown_extension")
+    assert room.pbx.wishes == []
+    assert room.told() == []
+    for known in ("21", "801234"):
+        assert (await dial(client, incident, "person", extension=known))[0] == 202
 
 
 async def test_without_a_telephone_nothing_is_offered(room: Room) -> None:
