@@ -101,7 +101,7 @@ class Submission:
 class Incoming(Item):
     """One event, or one rejected message, of a submission."""
 
-    __slots__ = ("books", "event", "index", "submission", "unfit", "verdict")
+    __slots__ = ("books", "event", "in_place", "index", "submission", "unfit", "verdict")
 
     def __init__(self, submission: Submission, index: int, event: Event | Rejected, books: Books) -> None:
         self.submission = submission
@@ -110,6 +110,7 @@ class Incoming(Item):
         self.books = books
         self.verdict = STORED
         self.unfit = event.reason if isinstance(event, Rejected) else ""
+        self.in_place: Event | None = None
 
     @property
     def is_urgent(self) -> bool:
@@ -138,6 +139,8 @@ class Incoming(Item):
         self.verdict = Verdict("refused", reason)
         detail = event.detail if isinstance(event, Rejected) else ""
         draft.refusals.append(Refusal(at=now, line=event.line, reason=reason, device=event.device, detail=detail, raw=event.raw))
+        if self.in_place is not None:
+            decide.on_event(draft, self.in_place, now)
 
     def settled(self) -> None:
         if self.verdict is STORED:
@@ -153,12 +156,24 @@ class Incoming(Item):
         self.submission.settle(self.index, Verdict("refused", "store_down", retry=True))
 
     def condemned(self, reason: str) -> bool:
+        if self.in_place is not None:
+            self.in_place = None
+            return True
         if self.unfit in ("undecidable", "unstorable"):  # not even among the rejected: its line must hear all the same, and go on
             self.verdict = Verdict("refused", self.unfit)
             self.settled()
             return super().condemned(reason)
         self.unfit = reason
+        if isinstance(self.event, Event) and self.event.is_alarm:
+            self.in_place = _bare(self.event, reason)
         return True
+
+
+def _bare(event: Event, reason: str) -> Event:
+    """What is certain of an alarm that our own fault keeps from being stored: somebody cries, on this line. A person must look."""
+    device = event.device if event.device is not None and event.device.isprintable() else None
+    detail: dict[str, object] = {"reason": reason, "kind": event.kind.value}
+    return Event(kind=Kind.GENERAL, line=event.line, device=device, received_at=event.received_at, occurred_at=event.received_at, detail=detail)
 
 
 class Commanded(Item):

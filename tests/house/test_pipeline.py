@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError
 
 from drivers.contract import DUPLICATE, STORED, Rejected, Signal, Verdict, to_event
 from gateway import pipeline as pipeline_module
-from gateway.core import state
+from gateway.core import decide, state
 from gateway.core.register import Device, Person, Register, Responder, ResponderKind
 from gateway.core.state import WorkingSet
 from gateway.dispatch.contract import DeliveryError, Order
@@ -273,6 +273,25 @@ async def test_event_that_cannot_be_decided(tmp_path: Path) -> None:
     async with running(tmp_path) as path:
         odd = cry("w-1", detail={"odd": object()})  # cannot be written as JSON: a bug of a codec
         verdicts = await path.pipeline.receive([cry("w-0"), odd, cry("w-2")])
+        assert verdicts == [STORED, Verdict("refused", "undecidable"), STORED]
+        assert path.rejected() == [("undecidable", b"w-1")]
+        assert path.stored() == ["w-0", "w-2"]
+        assert path.stored("general") == ["w-1"]
+        [told] = [incident for incident in path.working.incidents.values() if incident.device == "w-1"]
+        assert told.kind is Kind.GENERAL  # a person must look: an alarm that our own fault keeps out is not silently put aside
+
+
+async def test_alarm_that_cannot_even_be_told_in_few_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path) as path:
+        decided = decide.on_event
+
+        def broken(draft: state.Draft, event: Event, now: datetime) -> str:
+            if event.device == "w-1":
+                raise KeyError(event.kind)
+            return decided(draft, event, now)
+
+        monkeypatch.setattr(decide, "on_event", broken)
+        verdicts = await path.pipeline.receive([cry("w-0"), cry("w-1"), cry("w-2")])
         assert verdicts == [STORED, Verdict("refused", "undecidable"), STORED]
         assert path.rejected() == [("undecidable", b"w-1")]
         assert path.stored() == ["w-0", "w-2"]
