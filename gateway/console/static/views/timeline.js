@@ -1,6 +1,6 @@
 // What has happened, newest first, each with its time, who did it and what it said.
 import { faultText } from "../fault.js";
-import { label, t } from "../i18n.js";
+import { label, language, t } from "../i18n.js";
 import { Time, html, travel } from "../ui.js";
 import { refText } from "./dial.js";
 
@@ -33,6 +33,9 @@ export function describe(entry, names, data = null) {
       if (more.hotline) add(t("call.hotline", { n: more.hotline }));
       if (more.agent) add(more.agent);
       if (more.reason) add(kind === "line_lost" ? faultText(more.reason) : label("reason_word", more.reason));
+      // what a home unit says in codes: the trigger, what happened to it, the room; and whether it proved who it is
+      for (const said of ["device_type", "status", "location"]) add((language.value === "zh-CN" && more[`${said}_zh`]) || more[said]);
+      if (detail.integrity === "unauthenticated") add(t("timeline.unauthenticated"));
       if (more.zone) add(`${t("timeline.zone")} ${more.zone}`);
       if (detail.battery_pct !== undefined) add(`${t("timeline.battery")} ${Math.round(detail.battery_pct)}%`);
       if (detail.late) add(label("late", detail.late));
