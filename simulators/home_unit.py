@@ -1,6 +1,6 @@
 """A SCAIP home unit: alarms and heartbeats by SIP MESSAGE, a list of receivers with fall-back, the voice call after an accepted alarm.
 
-    simulate home-unit --receiver udp:127.0.0.1:5060 --alarm 0003:0010 --voice 127.0.0.1:5070
+    simulate home-unit --receiver udp:127.0.0.1:5060 --alarm 0003:0010 --voice 127.0.0.1:5070 --number 12349
 
 Standard output has one JSON object a message: {"cid", "ref", "mty", "outcome", "snu", "tries", "call"}. Exit 0: all were taken over.
 Only a status number 0 means taken over; 200 without `<mrs>`, 503, silence or another number make it try the next receiver.
@@ -57,7 +57,7 @@ class Said:
 
 
 class HomeUnit:
-    """One unit. voice: where its calls go, UDP (None: it has no microphone). `said` keeps everything, in order."""
+    """One unit. voice: where its calls go, UDP (None: it has no microphone); number: what it asks for there. `said` keeps everything, in order."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class HomeUnit:
         password: str = "",
         algorithms: tuple[str, ...] = tuple(ALGORITHMS),
         voice: Address | None = None,
+        number: str = "",
         talk_s: float = 2.0,
         t1_s: float = T1_S,
         answer_s: float = ANSWER_S,
@@ -81,6 +82,7 @@ class HomeUnit:
         self.said: list[Said] = []
         self.link = HomeLink(cid, self._heard, account=account, password=password, t1_s=t1_s, algorithms=algorithms, tls=tls)
         self._voice = voice
+        self._number = number
         self._talk_s = talk_s
         self._t1_s = t1_s
         self._answer_s = answer_s
@@ -101,7 +103,7 @@ class HomeUnit:
         """Somebody presses; then the call, if there is a voice and the receiver wants one."""
         said = await self.say("ME", dty=dty, stc=stc, crd=f"sip:{self.cid}@home.example", **tags)
         if said.outcome == "confirmed" and self._voice is not None and said.answer.get("mre", "00").lstrip("0"):
-            said.call = await self.call(self._voice, said.answer.get("tnu", "") if said.answer.get("cre") == "62" else "")
+            said.call = await self.call(self._voice, said.answer.get("tnu", "") if said.answer.get("cre") == "62" else self._number)
         return said
 
     async def beat(self) -> Said:
@@ -194,6 +196,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--account", default="", help="for digest (default: the cid)")
     found.add_argument("--password", default="")
     found.add_argument("--voice", type=_address, metavar="HOST:PORT", help="call there by UDP after an alarm was taken over")
+    found.add_argument("--number", default="", help="the number that it calls there, for instance 12349; an answer with tnu says another")
     found.add_argument("--talk", type=float, default=2.0, metavar="S")
     found.add_argument("--drop", type=int, default=0, metavar="N", help="lose the first N answers: 4 makes five transmissions of one request")
     found.add_argument("--insecure", action="store_true", help="tls: believe any certificate")
@@ -222,7 +225,7 @@ def main(arguments: list[str]) -> int:
     units = [
         HomeUnit(
             f"{first + number:0{len(options.cid)}}", receivers, account=options.account, password=options.password, voice=options.voice,
-            talk_s=options.talk, tls=context,
+            number=options.number, talk_s=options.talk, tls=context,
         )
         for number in range(options.units)
     ]  # fmt: skip
