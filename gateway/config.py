@@ -25,6 +25,7 @@ EXCHANGES = ("ami", "esl")  # codecs of lines that can dial (drivers.telephone.E
 TEXTERS = ("sip",)  # … and of those that can send a text (drivers.telephone.Texter)
 BROKERS = ("mqtt", "mqtts")
 MIN_SECRET = 16  # bytes; a shorter key can be guessed from one signed message
+OUR_BOOKS = ("replies", "hand_overs")  # under which answers of web stations and matters of other hotlines are booked
 BUILT_IN_PROFILES = ("gbt33358", "tsa", "nena")  # gateway.service_level has their figures
 STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
@@ -266,6 +267,8 @@ def _check_names(config: Config, reader: TomlReader) -> None:
     for number, line in enumerate(config.line, 1):
         if line.name and line.name in first:
             reader.add(f"line[{number}].name", f"{line.name!r} is the name of line[{first[line.name]}] too", "give each line a name of its own")
+        if line.name in OUR_BOOKS:
+            reader.add(f"line[{number}].name", f"{line.name!r} is the name of books of ours", "give the line another name")
         first.setdefault(line.name, number)
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 from drivers.bodies.handler import Reading, Received, message_identity
 from drivers.contract import Signal
+from drivers.sip.charset import read_text
 from gateway.event import Kind, Phase
 
 MAX_TEXT = 2_000  # characters shown; the bytes are kept whole in `raw`
@@ -29,7 +30,7 @@ class TextBody:
 
     def read(self, received: Received) -> Reading:
         """One text, one signal; an empty one is nothing."""
-        text = _readable(received.body).strip()[:MAX_TEXT]
+        text = read_text(received.body).strip()[:MAX_TEXT]
         if not text:
             return Reading()
         signal = Signal(
@@ -44,13 +45,3 @@ class TextBody:
 
     def settled(self, reading: Reading, stored: bool, now: float) -> None:
         """Nothing is remembered."""
-
-
-def _readable(body: bytes) -> str:
-    """UTF-8, else GB18030 as old Chinese devices write it, else with replacement characters: never lost."""
-    for encoding in ("utf-8", "gb18030"):
-        try:
-            return body.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return body.decode("utf-8", "replace")

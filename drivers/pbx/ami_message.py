@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from drivers.contract import Rejected
+from drivers.sip.charset import read_text
 
 MAX_MESSAGE = 64 * 1024  # the longest observed is a VarSet of some kilobytes; Asterisk's own line buffer for actions is 1 KiB
 MAX_BANNER = 256
@@ -123,16 +124,6 @@ def read_message(raw: bytes) -> Message | None:
     if kind not in ("event", "response", "action"):
         return None
     return Message(kind, fields[first].strip(), fields, lists, raw)
-
-
-def read_text(octets: bytes) -> str:
-    """UTF-8, or GB18030, which Chinese telephones and trunks send as names; what is neither is marked as unreadable."""
-    for encoding in ("utf-8", "gb18030"):
-        try:
-            return octets.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return octets.decode("utf-8", "replace")
 
 
 def write_action(name: str, fields: Mapping[str, str] | Iterable[tuple[str, str]]) -> bytes:

@@ -8,6 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from drivers.sip.charset import read_text
+
 MAX_HEADERS = 64 * 1024  # a verbose event in plain form is below 20 KiB
 MAX_BODY = 16 * 1024 * 1024  # what the server itself allows; `show channels as json` of 5,000 channels is 5 MiB
 UNDEFINED = "_undef_"  # how an empty value is written in plain form
@@ -131,16 +133,8 @@ def read_rows(body: bytes) -> list[Fields] | None:
 
 
 def readable(text: str) -> str:
-    """Octets that were no UTF-8 are tried as GB18030, as old gateways send display names; else dropped to a question mark."""
-    if text.isascii():
-        return text
-    data = text.encode("utf-8", "surrogateescape")
-    for charset in ("utf-8", "gb18030"):
-        try:
-            return data.decode(charset)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("utf-8", "replace")
+    """The text that octets kept as surrogates stand for."""
+    return text if text.isascii() else read_text(text.encode("utf-8", "surrogateescape"))
 
 
 def _decoded(value: str) -> str:
@@ -153,14 +147,7 @@ def _decoded(value: str) -> str:
 
 def _read_json(body: bytes) -> Fields | None:
     try:
-        text = body.decode()
-    except UnicodeDecodeError:  # one bad display name must not cost the event
-        try:
-            text = body.decode("gb18030")
-        except UnicodeDecodeError:
-            text = body.decode("utf-8", "replace")
-    try:
-        told = json.loads(text, strict=False)
+        told = json.loads(read_text(body), strict=False)  # one bad display name must not cost the event
     except (ValueError, RecursionError):
         return None
     return _texts(told) if isinstance(told, dict) and isinstance(told.get("Event-Name"), str) else None

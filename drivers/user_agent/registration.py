@@ -63,10 +63,6 @@ class Registration:
         self._trouble: str | None = None
         self._ask: Ask | None = None
 
-    @property
-    def is_registered(self) -> bool:
-        return self.state in (State.REGISTERED, State.REFRESHING)
-
     def deadline(self) -> float | None:
         return self._due
 

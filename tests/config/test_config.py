@@ -94,6 +94,7 @@ BAD = [
     ("hotline", "[calls]\nhotlines = ['12349', 'x']", "calls.hotlines", "correct it"),
     ("no name", "[[line]]\ncodec = 'espa444'\nlisten = 'serial:/dev/x'", "line[1].name", "write it"),
     ("name with a space", LINE.replace('"a"', '"a b"'), "line[1].name", "correct it"),
+    ("our name", LINE.replace('"a"', '"hand_overs"'), "line[1].name", "give the line another name"),
     ("same name", LINE + LINE, "line[2].name", "give each line a name of its own"),
     ("silence", LINE + "silence_s = 0", "line[1].silence_s", "correct it"),
     ("neither", '[[line]]\nname = "a"\ncodec = "x"', "line[1].listen", "exactly one of listen, connect and broker"),

@@ -167,7 +167,7 @@ idle_escalate_s = {LONGER_THAN_ANY_TEST_S}
 call_back_s = {LONGER_THAN_ANY_TEST_S}
 area_code = "0931"
 {self._line("wearables", "generic", f'broker = "{self.broker.url}"')}
-{self._line("replies", "station_reply", f'broker = "{self.broker.url}"')}
+{self._line("station-replies", "station_reply", f'broker = "{self.broker.url}"')}
 {self._line("panel", "espa444", f'listen = "serial:{self.panel.link}"')}
 {self._line("pbx", "hep", f'listen = "udp:{self.hep[1]}:interface=127.0.0.1"')}
 [line.options]
@@ -293,7 +293,7 @@ restart_talk_guard_s = {CALL_UNHEARD_S}
 
     async def lines_live(self, *names: str) -> None:
         """Wait until all lines (or these) are live."""
-        for name in names or ("wearables", "replies", "panel", "pbx", "buttons"):
+        for name in names or ("wearables", "station-replies", "panel", "pbx", "buttons"):
             await self.sees(lambda name=name: self._is_live(name), f"line {name} is live", START_S)  # type: ignore[misc]
 
     async def _is_live(self, name: str) -> bool:
