@@ -1,6 +1,6 @@
-"""`gateway doctor`: looks at what the gateway will stand on (store, brokers, serial ports, console's port) and says what is wrong.
+"""`gateway doctor`: looks at what the gateway will stand on (store, brokers, exchanges, serial ports, console's port) and says what is wrong.
 
-Unlike `gateway check` it opens things: it commits to a scratch database beside the real one, and dials PostgreSQL and brokers. It changes
+Unlike `gateway check` it opens things: it commits to a scratch database beside the real one, and dials PostgreSQL, brokers and exchanges. It changes
 nothing that is kept, and disturbs no gateway that runs.
 """
 
@@ -50,7 +50,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command `doctor` to the program's commands; its `run` is set as default."""
-    parser = subparsers.add_parser("doctor", help="try the store, the brokers, the serial ports and the console's port")
+    parser = subparsers.add_parser("doctor", help="try the store, the brokers, the exchanges, the serial ports and the console's port")
     parser.add_argument("--config", default="config/gateway.toml", metavar="FILE", help="default: config/gateway.toml")
     parser.set_defaults(run=run)
 
