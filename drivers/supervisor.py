@@ -116,6 +116,7 @@ class _Watch:
         self._clock = clock
         self._live_since: float | None = None
         self._quiet_since = status.lost_since  # set while the line counts as lost
+        self._logged = ""  # the reason of the loss that the log has; none after a start, whatever was lost before it
         self._notices: deque[Event] = deque()
         self._something = asyncio.Event()
         status.codec = line.codec_name
@@ -133,7 +134,7 @@ class _Watch:
         self._enter(LineState.LIVE, "")
         if self._quiet_since is None:
             return
-        now, since, self._quiet_since = self._clock.utc_now(), self._quiet_since, None
+        now, since, self._quiet_since, self._logged = self._clock.utc_now(), self._quiet_since, None, ""
         silent_s = round(max(0.0, (now - since).total_seconds()), 3)
         log.info("line_restored", line=self._name, silent_s=silent_s)
         self._notice(Kind.LINE_RESTORED, Phase.STATE, {"silent_s": silent_s})
@@ -179,7 +180,10 @@ class _Watch:
                 self._notices.popleft()
 
     def _tell_lost(self, reason: str) -> None:
+        is_news, self._logged = reason != self._logged, reason
         if self._quiet_since is not None:
+            if is_news:
+                log.warning("line_still_lost", line=self._name, reason=reason, lost_since=self._quiet_since.isoformat())
             return
         now = self._clock.utc_now()
         self._quiet_since = self._status.last_heard or now

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from waiting import wait_until
 
 from drivers.contract import STORED, Emit, Rejected, Report, Verdict
@@ -136,6 +137,26 @@ async def test_a_first_start_without_trouble_tells_nothing() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert told.events == []
     assert line.cancelled
+
+
+async def test_a_line_still_lost_after_a_restart_is_logged_once_and_again_when_the_reason_changes() -> None:
+    clock, told = FakeClock(), Told()
+    wrong = fails(LineError("login refused; correct secret_file"))
+    line = PlayedLine(wrong, wrong, fails(LineError("cannot connect; start the exchange")), wrong)
+    status = LineStatus("played", lost_since=clock.utc_now())  # it was lost when the gateway last stopped
+    with structlog.testing.capture_logs() as logged:
+        task = asyncio.create_task(keep_running(line, told.emit, status, clock, clock.sleep))
+        await wait_until(lambda: told.kinds[-1:] == ["gap"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    still = [(entry["log_level"], entry["reason"]) for entry in logged if entry["event"] == "line_still_lost"]
+    assert still == [
+        ("warning", "login refused; correct secret_file"),
+        ("warning", "cannot connect; start the exchange"),
+        ("warning", "login refused; correct secret_file"),
+    ]
+    assert told.kinds == ["line_restored", "gap"], "no second loss in the journal"
+    assert [entry["event"] for entry in logged if entry["event"] == "line_lost"] == []
 
 
 async def test_suspect_then_lost_is_one_edge_and_heard_ends_it() -> None:
