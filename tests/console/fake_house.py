@@ -227,13 +227,13 @@ class FakeHouse:
             detail["agent"] = agent
         await self.receive([self.event(state, line="hotline", phase=Phase.STATE, detail=detail)])
 
-    async def deliver(self) -> None:
-        """Every waiting order leaves."""
+    async def deliver(self, failed: str | None = None) -> None:
+        """Every waiting order leaves, or cannot."""
         draft = Draft(self.working_set)
         for incident in list(self.incidents.values()):
             for leg in incident.legs:
                 if leg.pending:
-                    orders.delivered(draft, leg.delivery, leg.repeat, leg.pending, None, self.now())
+                    orders.delivered(draft, leg.delivery, leg.repeat, leg.pending, failed, self.now())
         self.settle(draft)
 
     async def answers(self, delivery: str, answer: Kind, by: str = "张站长") -> None:

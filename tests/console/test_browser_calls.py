@@ -2,6 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
+from gateway.console.views import mask_name
 from gateway.core.incident import State
 from gateway.event import Kind, Phase
 from tests.console.browser import Operator, ServedHouse
@@ -33,6 +34,35 @@ def test_a_call_answered_at_ones_own_desk_opens_its_record_and_at_anothers_does_
     assert other.locator(".incident-head").count() == 0
     other.locator(".ringing .call button").click()
     expect(other.locator(".incident-head .id")).to_have_text(incident)
+
+
+def test_a_call_of_a_home_unit_has_the_name_of_its_alarm(served: ServedHouse, operator: Operator) -> None:
+    alarm = served.do(served.house.cries(3, detail={"voice": FIRST}))
+    served.do(served.house.calls_in(FIRST, Kind.CALL_RINGING))
+    assert not next(iter(served.house.calls.values())).persons, "by the number alone nobody is known"
+    call = operator("李娜").locator(".ringing .call")
+    expect(call).to_contain_text(alarm.id)
+    name = mask_name(served.house.register.persons["p003"].name)
+    expect(call).to_contain_text(f"174****0011 → {name}")
+    expect(call).not_to_contain_text("身份未知")
+
+
+def test_the_timeline_says_the_callers_number_once_and_the_agents_name(served: ServedHouse, operator: Operator) -> None:
+    answered = served.house.event(
+        Kind.CALL_ANSWERED,
+        FIRST,
+        line="hotline",
+        phase=Phase.STATE,
+        detail={"call": "a", "hotline": "12349", "caller_e164": FIRST, "caller": FIRST, "agent": "8002", "agent_name": "赵敏"},
+    )
+    served.do(served.house.receive([answered]))
+    page = operator("李娜")
+    page.keyboard.press("F2")
+    said = page.locator(".timeline li.kind-call_answered")
+    expect(said).to_contain_text("赵敏")
+    assert said.inner_text().count("174****0011") == 1
+    assert "8002" not in said.inner_text()
+    assert (said.bounding_box() or {})["height"] < 30, "on one line"
 
 
 def test_who_is_writing_is_not_disturbed_by_a_call(served: ServedHouse, operator: Operator) -> None:

@@ -278,6 +278,12 @@ def test_row_under_the_cursor_keeps_its_place(operator: Operator, cursor: int) -
     for i in range(3):
         page.evaluate(ONE, {**new, "id": f"A{i}", "opened_at": "2026-01-01T00:00:00Z", "due": {"name": "acknowledge", "at": "2020-01-01T00:00:00Z"}})
     expect(page.locator(".above")).to_contain_text("3")
+    pill, heading, field = (page.locator(one).bounding_box() for one in (".above", ".grid-head", "#search"))
+    assert pill is not None
+    assert heading is not None
+    assert field is not None
+    assert pill["y"] + pill["height"] <= heading["y"], "it covers the names of the columns"
+    assert pill["x"] >= field["x"] + field["width"]
     assert (active.get_attribute("id"), active.bounding_box()) == (name, before)
     page.keyboard.press("Home")
     expect(page.locator("#row-A0")).to_be_in_viewport()

@@ -4,7 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from gateway.core.incident import LegState, State
+from gateway.core.command import Command
+from gateway.core.incident import Action, LegState, State
 from gateway.event import Kind
 from tests.console.browser import Operator, ServedHouse
 from tests.console.fake_house import FakeHouse
@@ -175,6 +176,29 @@ def test_a_withdrawal_that_left_is_no_second_order(served: ServedHouse, operator
     page.get_by_role("button", name="English").click()
     expect(sent).to_have_text(["Withdrawal delivered", "Order delivered"])
     assert served.house.incidents[incident.id].legs[0].state is LegState.WITHDRAWN
+
+
+def test_whoever_was_rung_is_told_by_voice_which_is_no_failure(served: ServedHouse, operator: Operator) -> None:
+    incident = served.do(served.house.cries(6))
+    served.do(served.house.deliver())
+    leg = served.house.incidents[incident.id].legs[0]
+    served.do(served.house.answers(leg.delivery, Kind.ACCEPT, by="duty-station-u14"))
+    page = operator()
+    page.keyboard.press("F2")
+    page.get_by_role("button", name="English").click()
+    answered = page.locator(".legs .by")
+    expect(answered).to_have_text("duty-station-u14")
+    assert (answered.bounding_box() or {})["height"] < 26, "on one line"
+    for facts in ({"action": Action.STEP, "facts": {"step": "call_person"}}, {"action": Action.RESOLVE, "facts": {"outcome": "helped"}}):
+        served.do(served.house.command(Command(actor="李娜", incident=incident.id, **facts)))
+    served.do(served.house.deliver("tell_by_voice"))
+    expect(page.locator(".legs tbody tr")).to_contain_text("Over · resolved")
+    told = page.locator(".timeline li").first
+    expect(told).to_contain_text("Tell by telephone: it is over")
+    expect(told).to_have_class("kind-by_voice")
+    expect(page.locator(".timeline li.kind-failed")).to_have_count(0)
+    page.get_by_role("button", name="中文").click()
+    expect(told).to_contain_text("请电话告知：无需再前往")
 
 
 def test_shared_number_asks_who_it_is(served: ServedHouse, operator: Operator) -> None:

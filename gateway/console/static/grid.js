@@ -25,7 +25,7 @@ export function rowsInSight({ lead, scroll, view, height, count }) {
 
 /**
  * rows: [{id,…}] in order; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
- * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `note` is shown over the heading; `above` is told how many rows of interest (`counts(row)`) lie above the sight.
+ * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `note` is shown over the heading; `onUnseen` is told how many rows of interest (`counts(row)`) lie above the sight.
  */
 export class Grid extends Component {
   port = createRef();
@@ -36,6 +36,8 @@ export class Grid extends Component {
   before = null;
   acted = -Infinity;
   closing = null;
+  unseen = 0;
+  told = 0;
 
   componentDidMount() {
     this.before = this.props.rows;
@@ -46,6 +48,7 @@ export class Grid extends Component {
     this.watcher.observe(this.port.current);
     document.addEventListener("keydown", this.onAct, true);
     this.showCursor();
+    this.tell();
   }
 
   componentWillUnmount() {
@@ -59,6 +62,14 @@ export class Grid extends Component {
     if (Math.abs(port.scrollTop - this.scroll) >= 1) port.scrollTop = this.scroll;
     if (previous.cursor !== this.props.cursor) this.showCursor();
     if (this.lead > 0 && this.closing === null) this.closing = setTimeout(this.closeGap, this.stillMs);
+    this.tell();
+  }
+
+  /** How many rows of interest lie above the sight, when it has changed. */
+  tell() {
+    if (this.unseen === this.told) return;
+    this.told = this.unseen;
+    this.props.onUnseen(this.unseen);
   }
 
   /** How much longer the user counts as acting, in ms. */
@@ -158,7 +169,7 @@ export class Grid extends Component {
     this.pointed = { id: row?.dataset.id ?? null, at: performance.now() };
   };
 
-  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, above, note }) {
+  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, note }) {
     this.lastName ??= this.props.listName;
     this.follow(rows);
     const count = rows.length;
@@ -168,12 +179,11 @@ export class Grid extends Component {
     const active = rows.findIndex((row) => row.id === cursor);
     if (active >= 0 && (active < first || active >= last)) drawn.push(active); // the active row is always in the page
     const full = Math.max(this.lead + count * height, this.scroll + this.view);
-    let unseen = 0;
+    this.unseen = 0;
     const top = Math.min(count, Math.round((this.scroll - this.lead) / height));
-    for (let i = 0; i < top; i += 1) if (counts(rows[i])) unseen += 1;
+    for (let i = 0; i < top; i += 1) if (counts(rows[i])) this.unseen += 1;
     return html`
       <div class="grid-frame">
-        ${unseen > 0 && html`<button class="above" onClick=${this.toTop}>${above(unseen)}</button>`}
         ${note}
         <div class="grid" role="grid" tabindex="0" ref=${this.port} aria-label=${label} aria-rowcount=${count + 1}
           aria-activedescendant=${active >= 0 ? `row-${cursor}` : null} onScroll=${this.onScroll} onWheel=${this.onWheel}

@@ -109,7 +109,7 @@ function Call({ call }) {
   return html`<span class=${`call ${call.state} ${isMine ? "mine" : ""}`}>
     <b aria-hidden="true">☎</b> ${callerText(call.caller)} → ${persons}
     ${isMine && html`<b>${t("call.yours")}</b>`}${call.incident && html`<button class="small" onClick=${() => open(call.incident)}>${call.incident}</button>`}
-    <span class="quiet">${t("call.hotline", { n: call.hotline ?? "?" })}</span>
+    <span class="quiet" title=${t("call.hotline", { n: call.hotline ?? "?" })}>${t("call.hotline_short", { n: call.hotline ?? "?" })}</span>
     <span>${label("call_state", call.state)}${call.agent ? ` ${call.agent}` : ""}</span> <${Since} at=${call.since} />
   </span>`;
 }

@@ -138,20 +138,25 @@ export function nextStep() {
   if (step) send(opened.value, "step", { step: step.id });
 }
 
+/** Taken back because the incident is resolved: the order is over, nobody has withdrawn it. */
+const isOver = (leg) => leg.state === "withdrawn" && leg.reason === "resolved";
+
+/** How it was sent, and how far it is. */
+const legFacts = (leg) => [label("channel", leg.channel), leg.travel_min === null ? "" : travel(leg.travel_min)].filter(Boolean).join(" · ");
+
 function Legs({ row, data }) {
   const legs = data?.legs ?? [];
   return html`<section class="legs"><h3>${t("legs.title")} <span class="quiet">${legs.length || ""}</span></h3>
     ${legs.length === 0 ? html`<p class="quiet">${t("legs.none")}</p>` : html`
     <table>
-      <thead><tr><th>${t("legs.responder")}</th><th>${t("legs.state")}</th><th>${t("legs.travel")}</th><th>${t("legs.ordered")}</th><th>${t("legs.answered")}</th><td></td></tr></thead>
+      <thead><tr><th>${t("legs.responder")}</th><th>${t("legs.state")}</th><th>${t("legs.ordered")}</th><th>${t("legs.answered")}</th></tr></thead>
       <tbody>${legs.map((leg) => html`
         <tr key=${leg.delivery} class=${leg.state}>
-          <td>${leg.name} <span class="quiet">${label("channel", leg.channel)}</span>${leg.repeat ? html` <b class="cries" title=${t("legs.repeat")}>×${leg.repeat + 1}</b>` : ""}</td>
-          <td><span class=${`leg ${leg.state}`}>${label("leg", leg.state)}</span>${leg.reason ? html` <span class="quiet">· ${label("leg_reason", leg.reason)}</span>` : ""}</td>
-          <td>${travel(leg.travel_min)}</td>
+          <td>${leg.name} <span class="quiet">${legFacts(leg)}</span>${leg.repeat ? html` <b class="cries" title=${t("legs.repeat")}>×${leg.repeat + 1}</b>` : ""}</td>
+          <td><span class=${`leg ${leg.state}`}>${isOver(leg) ? t("leg.over") : label("leg", leg.state)}</span>${leg.reason ? html` <span class="quiet">· ${label("leg_reason", leg.reason)}</span>` : ""}
+            ${OPEN_LEGS.has(leg.state) && row.state !== "closed" && html`<button class="small" onClick=${() => send(row.id, "withdraw", { delivery: leg.delivery })}>${t("legs.withdraw")}</button>`}</td>
           <td><${Time} at=${leg.ordered_at} /></td>
-          <td>${leg.answered_at ? html`<${Time} at=${leg.answered_at} /> ${leg.by}` : leg.state === "queued" || leg.state === "sent" ? html`<${Countdown} at=${Date.parse(leg.reply_by)} />` : "–"}</td>
-          <td>${OPEN_LEGS.has(leg.state) && row.state !== "closed" && html`<button class="small" onClick=${() => send(row.id, "withdraw", { delivery: leg.delivery })}>${t("legs.withdraw")}</button>`}</td>
+          <td>${leg.answered_at ? html`<${Time} at=${leg.answered_at} /> <span class="by" title=${leg.by}>${leg.by}</span>` : leg.state === "queued" || leg.state === "sent" ? html`<${Countdown} at=${Date.parse(leg.reply_by)} />` : "–"}</td>
         </tr>`)}</tbody>
     </table>`}
   </section>`;

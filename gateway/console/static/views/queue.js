@@ -1,5 +1,5 @@
 // The queue: tabs, search and the virtual grid of incidents, most urgent first.
-import { computed } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { createRef } from "preact";
 import { clockTime } from "../clock.js";
 import { notices, pending, shown } from "../commands.js";
@@ -14,6 +14,7 @@ const ROW_PX = 36;
 const HEAD_PX = 28;
 
 export const grid = createRef();
+const above = signal(0); // rows that wait and have gone out of sight
 
 const textOf = (row) => [row.id, row.name, row.place, row.line, row.device, row.caller, row.hotline, row.owner, row.leg_responder, label("kind", row.kind), label("state", row.state)].filter(Boolean).join(" ");
 
@@ -69,6 +70,7 @@ function Tabs() {
         </button>`)}
       <input id="search" type="search" autocomplete="off" placeholder=${t("queue.search")} aria-label=${t("queue.search")} value=${search.value}
         onInput=${(event) => { search.value = event.target.value; }} />
+      ${above.value > 0 && html`<button class="above" onClick=${() => grid.current.toTop()}>${t("queue.above", { n: above.value })}</button>`}
     </div>`;
 }
 
@@ -89,7 +91,7 @@ export function Queue() {
       <${Grid} ref=${grid} rows=${list} columns=${columns()} cursor=${cursor.value} height=${ROW_PX} head=${HEAD_PX} label=${t("queue.title")}
         note=${isStale && html`<p class="as-of">${t("link.as_of", { at: clockTime(link.value.at) })}</p>`} listName=${`${tab.value} ${search.value}`} rowClass=${rowClass} sameOrder=${sameOrder}
         onCursor=${(id) => { cursor.value = id; }} onOpen=${open}
-        counts=${(row) => row.state === "raised"} above=${(n) => t("queue.above", { n })} />
+        counts=${(row) => row.state === "raised"} onUnseen=${(n) => { above.value = n; }} />
       ${list.length === 0 && html`<p class="empty">${search.value ? t("queue.nothing_found") : t("queue.empty")}</p>`}
       <${Notices} />
     </section>`;

@@ -11,6 +11,9 @@ function namesOf(data) {
   return names;
 }
 
+/** Who was rung and has heard the order is told by a person that it is over: nothing has failed. */
+const isForVoice = ({ detail }) => Boolean(detail?.notice) && detail.reason === "tell_by_voice";
+
 const ANSWERS = new Set(["accept", "decline", "en_route", "arrived", "done"]);
 
 /** One entry in words: [what, facts]. */
@@ -31,7 +34,7 @@ export function describe(entry, names, data = null) {
       add([detail.line, caller ? null : detail.device].filter(Boolean).join(" / "));
       add(caller);
       if (more.hotline) add(t("call.hotline", { n: more.hotline }));
-      if (more.agent) add(more.agent);
+      add(more.agent_name || more.agent);
       if (more.reason) add(kind === "line_lost" ? faultText(more.reason) : label("reason_word", more.reason));
       // what a home unit says in codes: the trigger, what happened to it, the room; and whether it proved who it is
       for (const said of ["device_type", "status", "location"]) add((language.value === "zh-CN" && more[`${said}_zh`]) || more[said]);
@@ -59,6 +62,7 @@ export function describe(entry, names, data = null) {
         const [what, by] = detail.notice.split(":");
         add(name(detail.responder));
         if (by) add(`→ ${name(by)}`);
+        if (isForVoice(entry)) return [t(`timeline.${what}_by_voice`), facts];
         add(label("leg_reason", detail.reason));
         return [t(`timeline.${what}_${kind}`), facts];
       }
@@ -121,7 +125,7 @@ export function Timeline({ data }) {
   return html`<section class="timeline"><h3>${t("timeline.title")} <span class="quiet">${entries.length || ""}</span></h3>
     <ol>${[...entries].reverse().map((entry) => {
       const [what, facts] = describe(entry, names, data);
-      return html`<li key=${entry.seq} class=${`kind-${entry.kind}`}>
+      return html`<li key=${entry.seq} class=${`kind-${isForVoice(entry) ? "by_voice" : entry.kind}`}>
         <${Time} at=${entry.at} /> <span class="what"><b>${what}</b> ${facts.map((fact, i) => html`<span key=${i}>${fact}</span>`)}</span>
         <span class="actor">${entry.actor ?? ""}</span>
       </li>`;
