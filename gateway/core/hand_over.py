@@ -126,7 +126,12 @@ def record_of(incident: Incident, register: Register) -> bytes:
 
 
 def start(draft: Draft, incident: Incident, to: str, note: str, actor: str, now: datetime) -> Incident:
-    """An operator hands it over: to a neighbour by web hook (pending until they answer), or to another queue of this house. Raises Refused."""
+    """An operator hands it over: to a neighbour by web hook (pending until they answer), or to another queue of this house. Raises Refused.
+
+    Whoever gives it away must have it: nobody loses an incident that they are working on to somebody else's key.
+    """
+    if incident.owner not in (None, actor):  # nobody's: the table below refuses it
+        raise Refused("not_owner", 403)
     known = draft.hotline(to)
     if to not in draft.call_rules.hotlines and to not in draft.base.hotlines:
         raise Refused("unknown_hotline", 400, hotline=to)

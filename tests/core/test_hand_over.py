@@ -124,6 +124,12 @@ def test_who_has_not_taken_it_cannot_give_it_away(room: Room) -> None:
     room.call(Kind.CALL_ANSWERED, STRANGER)
     with pytest.raises(Refused, match="not_when_raised"):
         room.do(Action.HAND_OVER, room.only.id, to="12345")
+    room.do(Action.ACKNOWLEDGE, room.only.id)
+    for to in ("12345", "6212345"):  # by web hook, and to another queue of this house
+        with pytest.raises(Refused, match="not_owner") as refused:
+            room.do(Action.HAND_OVER, room.only.id, actor="Zhou", to=to)
+        assert refused.value.status == 403
+    assert (room.only.owner, room.only.handed) == ("Li Na", None)
 
 
 def test_the_record_of_a_call_holds_the_number_and_no_person(room: Room) -> None:

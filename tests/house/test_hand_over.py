@@ -83,8 +83,8 @@ async def answered(house: House, number: str) -> Incident:
     return incident
 
 
-async def hand_over(house: House, name: str, to: str) -> Incident:
-    incident = await house.command(Command(action=Action.HAND_OVER, actor="Li Na", incident=name, facts={"to": to, "note": "a hole in the road"}))
+async def hand_over(house: House, name: str, to: str, actor: str = "Li Na") -> Incident:
+    incident = await house.command(Command(action=Action.HAND_OVER, actor=actor, incident=name, facts={"to": to, "note": "a hole in the road"}))
     assert incident is not None
     return incident
 
@@ -103,7 +103,7 @@ async def test_a_matter_goes_over_with_its_record_and_comes_back_with_its_number
         assert (received.tracking, received.caller, received.hotline, received.handed.theirs) == (handed.tracking, CALLER, "12345", mine.id)
         assert (only(ours).outcome, only(ours).handed.theirs) == (Outcome.HANDED_OVER, received.id)
         await theirs.command(Command(action=Action.ACKNOWLEDGE, actor="Zhou", incident=received.id))
-        await hand_over(theirs, received.id, "12349")
+        await hand_over(theirs, received.id, "12349", "Zhou")
         await wait_until(lambda: only(theirs).state is State.RESOLVED, "we have it again")
         assert (only(ours).id, only(ours).state, only(ours).tracking, only(ours).handed.theirs) == (
             mine.id,

@@ -71,6 +71,7 @@ function act(action, target) {
     case "reveal": {
       if (!row) return undefined;
       const can = actionsOf(row).find(([name]) => name === action)?.[2];
+      if (!can && action === "hand_over" && row.state === "acknowledged") return notice(() => `${row.id} ${t("reason.not_owner")}`, "warning");
       if (!can) return notice(() => `${row.id} ${t("notice.not_now", { action: t(`action.${action}`), state: t(`state.${row.state}`) })}`, "warning");
       return openForm(row.id, action);
     }

@@ -21,7 +21,7 @@ export function actionsOf(row) {
     ["dispatch", "D", isOpen && row.state !== "resolved"],
     ["escalate", "E", isOpen && row.state !== "resolved"],
     ["note", "N", true],
-    ["hand_over", "T", row.state === "acknowledged"],
+    ["hand_over", "T", row.state === "acknowledged" && row.owner === me.value],
     ["resolve", "C", row.state === "acknowledged"],
     ["call_back", "V", row.state === "resolved" || (isOpen && (row.flags ?? []).includes("call_due"))],
     ["reveal", "R", isOpen && row.owner !== null && row.owner === me.value],
