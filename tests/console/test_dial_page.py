@@ -77,7 +77,11 @@ def test_dialling_by_keyboard_and_what_came_of_it(telephone: Served, operator: O
     page.keyboard.press("1")
     telephone.rings(page, 2)
     telephone.ends("done")
-    expect(dials.nth(0).locator(".dial-state")).to_have_text("已接通")
+    expect(dials.nth(0).locator(".dial-state")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d 接通$"))  # when: whether they still talk nobody tells us
+    page.keyboard.press("0")
+    expect(page.locator("body")).to_contain_text("通话已结束")
+    expect(page.locator(".hang-up")).to_have_count(0)  # the exchange knows no such call any more
+    expect(dials.nth(0).locator(".dial-state")).to_contain_text("接通")
     if "SCREENSHOTS" in os.environ:
         page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "dial.png")
     assert not re.search("1(99|98)00000003|174000000(99|77)", page.content())

@@ -113,7 +113,7 @@ export async function send(id, action, body = {}) {
   return { ok, ...answer };
 }
 
-/** Ask, once more after a new session when the server has forgotten ours; says in a notice what went wrong. Returns the answer, or null. */
+/** Ask, once more after a new session when the server has forgotten ours; says in a notice what went wrong. Returns the answer, with `ok`. */
 async function asked(id, path, body) {
   const key = newKey();
   let answer = await post(path, body, key);
@@ -121,9 +121,9 @@ async function asked(id, path, body) {
     await readSession().catch(() => undefined);
     answer = await post(path, body, key);
   }
-  if (answer.status === 200 || answer.status === 202) return answer;
-  notice(() => `${id} ${refusal(answer)}`, "warning");
-  return null;
+  const ok = answer.status === 200 || answer.status === 202;
+  if (!ok) notice(() => `${id} ${refusal(answer)}`, "warning");
+  return { ok, ...answer };
 }
 
 /** Ring somebody about an incident, by reference; what comes of it is told by the incident itself. */

@@ -1,4 +1,5 @@
 // Whom one can ring about the incident, by reference: the page never holds a number it could dial. 1 to 9 ring, 0 hangs up.
+import { clockTime } from "../clock.js";
 import { dial, hangUp } from "../commands.js";
 import { label, t } from "../i18n.js";
 import { me, session } from "../store.js";
@@ -17,25 +18,33 @@ export function refText(ref, data) {
   return t(`dial.${what}`) + (number ? ` ${Number(number) + 1}` : "");
 }
 
-/** How the newest dial of it stands: {id, outcome, mine}, or null. */
+const OVER = ["unknown_call", "call_over"]; // what the server says to who hangs up a call that is over
+const over = new Set(); // dials that it said so of; of one before a restart of the gateway the timeline has nothing
+
+/** How the newest dial of it stands: {id, outcome, at, isOver, mine}, or null. That a call goes on nobody tells us: only when it was connected. */
 function standing(data, ref) {
   const live = data.dialling.find((one) => one.ref === ref);
   if (live) return { id: live.dial, outcome: "ringing", mine: live.by === me.value };
   const said = data.timeline.filter((entry) => entry.kind === "dial" && entry.detail.ref === ref && entry.detail.outcome).at(-1);
   if (!said) return null;
-  const isHungUp = data.timeline.some((entry) => entry.kind === "hang_up" && entry.detail.dial === said.detail.dial);
-  return { id: said.detail.dial, outcome: isHungUp ? "hung_up" : said.detail.outcome, mine: said.actor === me.value };
+  const id = said.detail.dial;
+  const ends = data.timeline.filter((entry) => entry.kind === "hang_up" && entry.detail.dial === id && entry.detail.outcome).map((entry) => entry.detail.outcome);
+  const isOver = over.has(id) || ends.includes("unknown_call");
+  return { id, outcome: ends.includes("done") ? "hung_up" : said.detail.outcome, at: said.at, isOver, mine: said.actor === me.value };
 }
 
-const canHangUp = (state) => state?.mine && (state.outcome === "ringing" || state.outcome === "done");
+const stateText = (state) => (state.outcome === "done" ? t("dial.connected_at", { at: clockTime(state.at) }) : label("dial_outcome", state.outcome));
+
+const canHangUp = (state) => state?.mine && (state.outcome === "ringing" || (state.outcome === "done" && !state.isOver));
 const isElder = (ref) => ref === "caller" || ref.startsWith("person");
 
 async function ring(id, ref) {
-  if (await dial(id, ref)) loadDetail();
+  if ((await dial(id, ref)).ok) loadDetail();
 }
 
 async function end(id, key) {
-  await hangUp(id, key);
+  const answer = await hangUp(id, key);
+  if (OVER.includes(answer.body.reason)) over.add(key);
   loadDetail();
 }
 
@@ -64,7 +73,7 @@ export function Dials({ row, data }) {
         <button class="dial" disabled=${state?.outcome === "ringing"} onClick=${() => ring(row.id, one.ref)}>
           ${i < KEYED && html`<kbd>${i + 1}</kbd>`}<i aria-hidden="true">☎</i> <span class="unseen">${t("dial.ring")}</span> ${refText(one.ref, data)}</button>
         <span class="quiet">${callerText(one.phone)}</span>
-        <span class=${`dial-state ${state?.outcome ?? ""}`} role="status">${state ? label("dial_outcome", state.outcome) : ""}</span>
+        <span class=${`dial-state ${state?.outcome ?? ""}`} role="status">${state ? stateText(state) : ""}</span>
         ${canHangUp(state) && html`<button class="small hang-up" onClick=${() => end(row.id, state.id)}><kbd>0</kbd>${t("dial.hang_up")}</button>`}
         ${isDue && html`<button class="small called-back" onClick=${() => openForm(row.id, "call_back")}><kbd>V</kbd>${t("dial.called_back")}</button>`}
       </li>`;
