@@ -38,6 +38,8 @@ NAME_KEYS = frozenset(("name", "person_name", "contact"))
 PLAIN_KEYS = frozenset(
     "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into dial ref call".split()
 )
+# The codes of SCAIP in `kind_raw` (message, device and status type: "ME 0003 0010"). Other wires may have an address in that fact.
+CODES = re.compile(r"[A-Z]{2}( [0-9]{4}){1,2}")
 RESTRICTED = "restricted"  # stands in place of a number that its caller forbids to show
 # What may be shown of a call whose caller does; every other fact of it may hold the number.
 OPEN_FACTS = frozenset(
@@ -417,7 +419,8 @@ def _fact(key: str, value: object, entitled: bool, hotlines: frozenset[str]) -> 
             return mask_name(value)
         if key == "device":
             return shown_device(value)
-        return value if key in PLAIN_KEYS else mask_numbers(value, hotlines)
+        is_plain = key in PLAIN_KEYS or (key == "kind_raw" and CODES.fullmatch(value))
+        return value if is_plain else mask_numbers(value, hotlines)
     return value
 
 

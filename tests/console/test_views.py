@@ -305,3 +305,13 @@ def test_of_a_call_whose_caller_hides_the_number_no_raw_word_is_shown() -> None:
     facts = {"received_at": 1, "device": "+8617400000055", "dedup": "17400000055-x:offered", "kind_raw": "INVITE sip:17400000055@x", "detail": detail}
     entry = views.timeline_entry(Row(1, NOW, "call_offered", "state", None, facts), True)
     assert "0055" not in msgspec.json.encode(entry).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind_raw", "shown"), [("ME 0003 0010", "ME 0003 0010"), ("PI 0000", "PI 0000"), ("INVITE 17400000055", "INVITE 174****0055")]
+)
+def test_the_codes_of_a_home_unit_are_no_telephone_number(kind_raw: str, shown: str) -> None:
+    facts = {"received_at": 1, "device": "862000000000001", "kind_raw": kind_raw, "detail": {"text": "0003 0010"}}
+    detail = views.timeline_entry(Row(1, NOW, "sos", "raise", None, facts), False)["detail"]
+    assert detail["kind_raw"] == shown  # type: ignore[index]
+    assert detail["detail"]["text"] == "****0010"  # type: ignore[index]
