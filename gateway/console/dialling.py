@@ -16,7 +16,7 @@ from gateway.console.seam import House
 from gateway.console.views import RESTRICTED, Json, mask_phone, shown_device
 from gateway.core.command import Command
 from gateway.core.incident import Action, Incident
-from gateway.core.register import Register
+from gateway.core.register import Register, ResponderKind
 from gateway.errors import Refused, StoreDown
 from gateway.event import Kind, new_id
 from gateway.telephone import EMERGENCY
@@ -73,7 +73,7 @@ def _contacts(register: Register, incident: Incident) -> Iterator[Contact]:
         yield Contact(ref=f"contact:{number}", number=one.phone, name=one.name, relation=one.relation)
     for responder in dict.fromkeys(leg.responder for leg in incident.legs):
         contact = _responder(register, responder)
-        if contact is not None:
+        if contact is not None and register.responders[responder].kind is not ResponderKind.DESK:  # nobody rings oneself
             yield contact
 
 

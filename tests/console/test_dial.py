@@ -12,8 +12,10 @@ from waiting import wait_until
 
 from drivers.telephone import Dial, HangUp, Transfer
 from gateway.config import LineConfig, TelephoneConfig
+from gateway.console.dialling import contacts_of
 from gateway.console.http import make_app
 from gateway.core.incident import Action
+from gateway.core.register import Register
 from gateway.event import Kind
 from gateway.telephone import Telephone
 from tests.console.fake_exchange import Pbx, dialling_house
@@ -105,6 +107,17 @@ async def test_whoever_can_be_rung_is_listed_masked_and_to_the_owner_only(room: 
     ]
     assert not any(number in reply.text for number in (PERSON[3:], DAUGHTER[3:], "17400000099", "17400000777"))
     assert (await other.get(f"/api/v1/incidents/{incident}")).json()["dial"] == []
+
+
+async def test_the_desk_is_not_offered_to_itself_once_it_has_the_order(room: Room) -> None:
+    client = await room.operator("李娜", "8001")
+    incident = room.house.incidents[await room.incident(client)]
+    known = room.house.register.responders
+    desk = msgspec.structs.replace(known["desk"], phone="+8617400000012")
+    register = Register(district="honggu", responders=[{**known, "desk": desk}[name] for name in known])
+    asked = (*incident.legs, msgspec.structs.replace(incident.legs[0], delivery="d-desk", responder="desk"))
+    listed = contacts_of(register, msgspec.structs.replace(incident, legs=asked))
+    assert [one.ref for one in listed if one.ref.startswith("responder:")] == ["responder:station-1"]
 
 
 @pytest.mark.parametrize(
