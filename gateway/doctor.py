@@ -1,10 +1,11 @@
-"""`gateway doctor`: looks at what the gateway will stand on (store, brokers, exchanges, serial ports, console's port) and says what is wrong.
+"""`gateway doctor`: looks at what the gateway will stand on (store, brokers, exchanges, serial ports, listening ports) and says what is wrong.
 
-Unlike `gateway check` it opens things: it commits to a scratch database beside the real one, and dials PostgreSQL, brokers and exchanges. It changes
-nothing that is kept, and disturbs no gateway that runs.
+Unlike `gateway check` it opens things: it commits to a scratch database beside the real one, dials PostgreSQL, brokers and exchanges, and takes
+the ports on which lines listen for a moment. It changes nothing that is kept, and disturbs no gateway that runs: that one is asked instead.
 """
 
 import argparse
+import contextlib
 import errno
 import http.client
 import os
@@ -24,7 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.lines.mqtt_session import Broker
 from drivers.lines.serial_port import read_endpoint
-from gateway.config import Config, read_config
+from drivers.supervisor import LineState
+from gateway.config import Config, LineConfig, read_config
 from gateway.errors import ConfigError
 from gateway.store.store import FAST_S, Store, reason_of
 
@@ -37,6 +39,13 @@ POSTGRES_WRITE = "SELECT pg_logical_emit_message(true, 'gateway doctor', :record
 # A year of a district's journal is under this; a full disk stops every receipt.
 LOW_SPACE_GIB = 2.0
 DIAL_S = 2.0
+LINES_LIMIT = 1 << 20  # bytes of what a running gateway says of its lines: thousands of them
+LISTENS = ("udp:", "tcp:", "ssl:")
+BIND_REMEDIES = {
+    errno.EADDRINUSE: "end what uses it (ss -lnp shows what), or choose another port",
+    errno.EADDRNOTAVAIL: "it is no address of this machine: write one that `ip address` shows as interface=",
+    errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE (AmbientCapabilities= of the unit): give it, or choose a higher port",
+}
 HEALTHY = b"ok"  # what the console's /healthz says
 
 
@@ -48,9 +57,21 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
+class _Line(msgspec.Struct, frozen=True):
+    id: str
+    state: str
+    reason: str = ""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """As much of GET /api/v1/lines as is needed."""
+
+    lines: tuple[_Line, ...]
+
+
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command `doctor` to the program's commands; its `run` is set as default."""
-    parser = subparsers.add_parser("doctor", help="try the store, the brokers, the exchanges, the serial ports and the console's port")
+    parser = subparsers.add_parser("doctor", help="try the store, the brokers, the exchanges, the serial ports and the ports to listen on")
     parser.add_argument("--config", default="config/gateway.toml", metavar="FILE", help="default: config/gateway.toml")
     parser.set_defaults(run=run)
 
@@ -71,6 +92,10 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from _sqlite(Path(store.where))
     else:
         yield from _postgresql(store)
+    running = _lines_of_running(config)
+    with contextlib.ExitStack() as held:  # each port until the end: two lines on one port are found as well
+        for number, line in enumerate(config.line, 1):
+            yield from _listens(f"{config.path}: line[{number}]", line, running.get(line.name), held)
     for line in config.line:
         if line.broker is not None:
             yield _broker(f"line {line.name}", line.broker)
@@ -181,7 +206,67 @@ def _server(what: str, connect: str) -> Finding:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         return Finding(what, False, f"{connect} cannot be reached ({reason}); start the server there, let this machine in, or correct the address")
-    return Finding(what, True, f"{connect} answers")
+    return Finding(what, True, f"{connect} answers; only the address was tried, not name and password: the line logs in when the gateway runs")
+
+
+def _listens(where: str, line: LineConfig, state: str | None, held: contextlib.ExitStack) -> Iterator[Finding]:
+    """Can the line listen on `listen`, and on `options.also` of a sip line? state: what a running gateway says of this line, "" when it is live."""
+    others = line.options.get("also", ())
+    addresses = [(f"line {line.name}", f"{where}.listen", line.listen or "")]
+    addresses += [
+        (f"line {line.name}, also {number}", f"{where}.options.also", one)
+        for number, one in enumerate(others if isinstance(others, list | tuple) else (), 1)
+        if isinstance(one, str)
+    ]
+    for what, key, address in addresses:
+        if not address.startswith(LISTENS):
+            continue
+        if state is None:
+            fault = _bind(address, held)
+            yield Finding(what, not fault, f"{key}: {address} {fault}" if fault else f"{address} is free")
+        elif state:
+            yield Finding(what, False, f"{key}: {address}: the running gateway says: {state}")
+        else:
+            yield Finding(what, True, f"{address} is in use by the running gateway")
+
+
+def _bind(address: str, held: contextlib.ExitStack) -> str:
+    """What keeps us from listening there, with the remedy; "" when nothing does."""
+    word, port, *others = [*address.replace("\\:", "\0").split(":"), ""]
+    port = port.removeprefix("port=")
+    interface = next((one.removeprefix("interface=").replace("\0", ":") for one in others if one.startswith("interface=")), "")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        return "is no address to listen on; write udp:PORT, tcp:PORT or ssl:PORT, then :interface=ADDRESS"
+    kind = socket.SOCK_DGRAM if word == "udp" else socket.SOCK_STREAM
+    opened = held.enter_context(socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, kind))
+    if kind == socket.SOCK_STREAM:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the line does: connections just ended are in nobody's way
+    try:
+        opened.bind((interface, int(port)))
+        if kind == socket.SOCK_STREAM:
+            opened.listen(1)
+    except OSError as error:
+        remedy = BIND_REMEDIES.get(error.errno or 0, "correct the address")
+        return f"cannot be listened on ({error.strerror or error}); {remedy}"
+    return ""
+
+
+def _lines_of_running(config: Config) -> dict[str, str]:
+    """Of each line of the gateway that runs here: why it is not live, "" when it is. Empty when none runs, or its console is off."""
+    if not config.console.enabled:
+        return {}
+    host, port = _console_address(config.console.listen)
+    if not _is_gateway(host, port):
+        return {}
+    connection = http.client.HTTPConnection(host, port, timeout=DIAL_S)
+    try:
+        connection.request("GET", "/api/v1/lines")
+        told = msgspec.json.decode(connection.getresponse().read(LINES_LIMIT), type=_Told)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return {}
+    finally:
+        connection.close()
+    return {one.id: "" if one.state == LineState.LIVE else one.reason or one.state for one in told.lines}
 
 
 def _serial_port(what: str, listen: str) -> Finding:
@@ -197,15 +282,19 @@ def _serial_port(what: str, listen: str) -> Finding:
 
 
 def _console(listen: str) -> Finding:
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
+    host, port = _console_address(listen)
     try:
-        with socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return Finding("console", True, f"{listen} is free")
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and _is_gateway(host, int(port)):
+        if error.errno == errno.EADDRINUSE and _is_gateway(host, port):
             return Finding("console", True, f"{listen} is in use by a running gateway")
         return Finding("console", False, f"{listen}: {error.strerror}; end what uses it, or choose another port under console.listen")
+
+
+def _console_address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _is_gateway(host: str, port: int) -> bool:
