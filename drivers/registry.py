@@ -15,6 +15,7 @@ from drivers.contract import Codec, Line
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import ConfigError
 from gateway.event import new_id
+from gateway.wrong_value import wrong_values
 
 # What the first word of `listen` may be for each kind of codec; broker lines have `broker` in its place.
 STREAM_ENDPOINTS = ("serial", "tcp", "ssl", "systemd")
@@ -328,10 +329,7 @@ def _read_options(where: str, options: type[msgspec.Struct], given: dict[str, ob
             known = ", ".join(sorted(fields)) or "none"
             problems.append(f"{where}: options.{key}: not known; known options: {known}")
             continue
-        try:
-            msgspec.convert(value, fields[key].type)
-        except msgspec.ValidationError as error:
-            problems.append(f"{where}: options.{key}: {error}; correct the value")
+        problems += [f"{where}: {name}: {what}; {remedy}" for name, what, remedy in wrong_values(fields[key].type, value, f"options.{key}")]
     problems += [f"{where}: options.{key}: is missing; write it" for key, field in fields.items() if field.required and key not in given]
     if problems:
         return problems, None

@@ -295,6 +295,9 @@ def _check_hotlines(config: Config, reader: TomlReader) -> None:
 
 
 def _secret_fault(file: Path) -> str:
+    """What is wrong with a file that is there; that it is not the reader has told."""
+    if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        return ""
     try:
         size = len(file.read_bytes().strip())
     except OSError as error:

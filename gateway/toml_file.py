@@ -3,13 +3,14 @@
 import difflib
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+from gateway.wrong_value import for_example, without_none, wrong_values
 
 # A configuration is a page, not a database: a larger file is a mistake (a log, a register) and is not read into memory.
 FILE_LIMIT_BYTES = 1 << 20
@@ -21,8 +22,6 @@ Fault = tuple[tuple[str, ...], str, str]
 
 Checks = Mapping[type[Any], Callable[[Any], Iterator[Fault]]]
 """What must hold inside one table beyond the types of its keys."""
-
-_WORDS = {"float": "a number", "int": "a whole number", "str": "text in quotes", "bool": "true or false", "array": "a list", "object": "a table"}
 
 
 class TomlReader:
@@ -77,7 +76,7 @@ class TomlReader:
                 values[name] = self._value(field.type, written[name], _join(key, name), fallback, bad)
             elif fallback is msgspec.NODEFAULT:
                 if name not in bad:
-                    self.add(_join(key, name), "is missing", f"write it{_for_example(field.type, name)}")
+                    self.add(_join(key, name), "is missing", f"write it{for_example(field.type, name)}")
                 bad.add(name)
                 values[name] = ""
             else:
@@ -90,7 +89,7 @@ class TomlReader:
 
     def _value(self, kind: Any, given: object, key: str, fallback: Any, bad: set[str]) -> Any:
         """`given` as a `kind`; on a fault the fallback, and the key's name joins `bad`."""
-        inner = _without_none(kind)
+        inner = without_none(kind)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             return self.table(inner, given, key, fallback if isinstance(fallback, inner) else None)
         item = typing.get_args(inner)[0] if typing.get_origin(inner) is tuple else None
@@ -99,12 +98,14 @@ class TomlReader:
                 return tuple(self.table(item, one, f"{key}[{number}]") for number, one in enumerate(given, 1))
             self.add(key, "must be a list of tables", f"write [[{key}]] above each")
             return ()
-        try:
+        faults = wrong_values(kind, given, key)
+        if not faults:
             return msgspec.convert(given, kind)
-        except (msgspec.ValidationError, OverflowError) as error:
-            self.add(key, _plain(str(error)), f"correct it{_for_example(kind, key.rpartition('.')[2], fallback)}")
-            bad.add(key.rpartition(".")[2])
-            return "" if fallback is msgspec.NODEFAULT else fallback
+        for where, what, remedy in faults:
+            example = for_example(kind, key.rpartition(".")[2], fallback) if remedy == "correct it" and where == key else ""
+            self.add(where, what, f"{remedy}{example}")
+        bad.add(key.rpartition(".")[2])
+        return "" if fallback is msgspec.NODEFAULT else fallback
 
     def _faults(self, built: msgspec.Struct) -> Iterator[Fault]:
         for name in built.__struct_fields__:
@@ -131,29 +132,3 @@ def _join(key: str, name: str) -> str:
 
 def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
-
-
-def _without_none(kind: Any) -> Any:
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        return next(one for one in typing.get_args(kind) if one is not type(None))
-    return kind
-
-
-def _plain(text: str) -> str:
-    """A message of msgspec in words: "Expected `float`, got `str`" becomes "expected a number, got text in quotes"."""
-    for word, plain in _WORDS.items():
-        text = text.replace(f"`{word}`", plain).replace(f"`{word} | null`", plain)
-    return text[:1].lower() + text[1:]
-
-
-def _for_example(kind: Any, name: str, fallback: Any = None) -> str:
-    """What may be written: the words of a closed list, the example that the type carries, or the default."""
-    kind = _without_none(kind)
-    if typing.get_origin(kind) is typing.Literal:
-        return ": one of " + ", ".join(map(str, typing.get_args(kind)))
-    for meta in getattr(kind, "__metadata__", ()):
-        if getattr(meta, "examples", None):
-            return f", for example {name} = {meta.examples[0]!r}".replace("'", '"')
-    if isinstance(fallback, (str, int, float)) and fallback != "":
-        return f", for example {name} = {fallback!r}".replace("'", '"').replace("True", "true").replace("False", "false")
-    return ""

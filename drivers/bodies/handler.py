@@ -13,6 +13,7 @@ import msgspec
 
 from drivers.contract import Rejected, Signal
 from drivers.sip.message import Message
+from gateway.wrong_value import wrong_values
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -145,8 +146,8 @@ def build_handlers(names: Sequence[str] | None, options: Mapping[str, Mapping[st
     found = []
     for name in wanted:
         row = HANDLERS[name]()
-        try:
-            found.append(row.new(msgspec.convert(options.get(name, {}), row.options)))
-        except msgspec.ValidationError as error:
-            raise ValueError(f"body_options.{name}: {error}; correct it") from None
+        given = options.get(name, {})
+        if faults := wrong_values(row.options, given, f"body_options.{name}"):
+            raise ValueError(", and ".join(f"{key}: {what}; {remedy}" for key, what, remedy in faults))
+        found.append(row.new(msgspec.convert(given, row.options)))
     return found

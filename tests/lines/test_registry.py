@@ -49,6 +49,27 @@ def test_options_are_checked_beyond_their_types(options: dict[str, object], name
     assert names in problem
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"authentication": "yes"}, "options.authentication: 'yes' is not possible; correct it: one of off, accept_and_mark, required"),
+        ({"authentication_for": {"192.0.2.0/24": "no"}}, "options.authentication_for.192.0.2.0/24: 'no' is not possible; correct it: one of off, "),
+        ({"algorithms": ["MD5", "MD4"]}, "options.algorithms[2]: 'MD4' is not possible; correct it: one of MD5, SHA-256, SHA-512-256"),
+        (
+            {"register": {"registrar": "sip:x", "address": "sip:1@x", "expires_s": "1h"}},
+            "options.register.expires_s: expected a whole number, got text",
+        ),
+        ({"register": {"registrar": "sip:x"}}, "options.register.address: is missing; write it"),
+        ({"body_options": {"scaip": {"device": "did"}}}, "body_options.scaip.device: 'did' is not possible; correct it: one of cid, cid/did"),
+        ({"body_options": {"scaip": {"colour": 1}}}, "body_options.scaip.colour: is not known; known here: device, "),
+        ({"body_options": {"scaip": 1}}, "options.body_options.scaip: expected a table, got a whole number"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_key_with_what_is_permitted(options: dict[str, object], said: str) -> None:
+    [problem] = check_line(LineConfig(name="units", codec="sip", listen="udp:5060", options=options))
+    assert said in problem
+
+
 def test_unknown_codec_names_the_known_ones() -> None:
     [problem] = check_line(LineConfig(name="hall", codec="espa", listen="serial:/dev/x"))
     assert "codec" in problem
