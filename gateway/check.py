@@ -4,6 +4,7 @@ A program of its own beside `gateway.cli`, so it may know the drivers.
 """
 
 import argparse
+import ipaddress
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from drivers.registry import check_line
 from gateway.check_words import WORDS, first_of, say
-from gateway.config import Config, HotlineConfig, examine_config
+from gateway.config import Config, HotlineConfig, LineConfig, examine_config
 from gateway.core.register import AreaKind, Doubt, Register
 from gateway.errors import ConfigError
 from gateway.register_files import read_register
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         print(_counted("problem", len(problems), words), *problems, sep="\n")
         return 1
     print("\n".join(_summary(config, register, language)))
-    warnings = [*register.warnings, *_strange_lines(config, register)]
+    warnings = [*register.warnings, *_strange_lines(config, register), *_telephony(config)]
     if warnings:
         print("", _counted("warning", len(warnings), words), *(say(doubt, language) for doubt in warnings), sep="\n")
     print("", words["good"], sep="\n")
@@ -95,6 +96,9 @@ def _summary(config: Config, register: Register, language: str) -> Iterator[str]
         yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.connect or line.broker}" + (
             f"{comma}{words['mandatory']}" if line.mandatory else ""
         )
+        if also := line.options.get("also"):
+            yield f"    {words['also']}{colon}{words['list'].join(map(str, also))}"
+    yield f"{words['telephone']}{colon}" + (words["dials"].format(config.telephone.line) if config.telephone.line else words["off"])
     yield f"{words['hotlines']}{colon}".rstrip()
     sections = {hotline.number: hotline for hotline in config.hotline}
     for number in config.calls.hotlines:
@@ -131,6 +135,33 @@ def _strange_lines(config: Config, register: Register) -> Iterator[Doubt]:
             strange.setdefault(device.line, []).append(device.id)
     for line, ids in strange.items():
         yield Doubt("strange_line", str(config.district_folder / "devices.csv"), tuple(ids), line)
+
+
+def _telephony(config: Config) -> Iterator[Doubt]:
+    """What would leave calls unheard, or send people's data in clear."""
+    deaf = tuple(line.name for line in config.line if _hears_calls(line) and not _hotlines_of(config, line))
+    if deaf:
+        yield Doubt("no_hotlines", config.path, deaf)
+    open_ = tuple(one.number for one in config.hotline if one.hand_over.startswith("http:") and not _is_here(urlsplit(one.hand_over).hostname or ""))
+    if open_:
+        yield Doubt("clear_hand_over", config.path, open_)
+
+
+def _hears_calls(line: LineConfig) -> bool:
+    return line.codec in ("ami", "esl", "hep") or (line.codec == "sip" and bool(line.options.get("subscribe")))
+
+
+def _hotlines_of(config: Config, line: LineConfig) -> object:
+    """Its own, those of the house, or for a line that watches telephones what a ring at one means."""
+    own = line.options.get("hotlines")
+    return (config.calls.hotlines if own is None else own) or line.options.get("watch_hotline") or line.options.get("watch_hotlines")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _named(ids: Sequence[str], language: str) -> str:

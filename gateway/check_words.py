@@ -29,6 +29,9 @@ WORDS = {
         "lines": "线路",
         "hotlines": "热线",
         "hand_over": "移交至",
+        "also": "另听",
+        "telephone": "外呼",
+        "dials": "可以拨打，经由线路 {}",
         "mandatory": "必备",
         "channels": "派单通道",
         "off": "未配置",
@@ -70,6 +73,9 @@ WORDS = {
         "lines": "Lines",
         "hotlines": "Hotlines",
         "hand_over": "hand over to",
+        "also": "also listens on",
+        "telephone": "Dialling",
+        "dials": "possible, over line {}",
         "mandatory": "mandatory",
         "channels": "Ways out for orders",
         "off": "not configured",
@@ -100,6 +106,8 @@ DOUBTS = {
         "registered_twice": ("{count} 台设备重复登记（各行不一致时不认定是谁，由坐席询问）",) * 2,
         "unowned": ("{count} 台设备无人认领",) * 2,
         "strange_line": ("{count} 台设备登记在线路 {of} 上，但配置中没有这条线路",) * 2,
+        "no_hotlines": ("{count} 条电话线路没有热线号码，来电都不会受理：请填写 calls.hotlines",) * 2,
+        "clear_hand_over": ("{count} 条热线的 hand_over 用 http 明文移交个人信息：请改用 https",) * 2,
     },
     "en": {
         "damaged_names": ("{count} name that looks damaged", "{count} names that look damaged"),
@@ -121,6 +129,14 @@ DOUBTS = {
         "strange_line": (
             "{count} device on line {of!r}, which the configuration does not have",
             "{count} devices on line {of!r}, which the configuration does not have",
+        ),
+        "no_hotlines": (
+            "{count} line of telephony without a hotline, so that no call counts: write calls.hotlines",
+            "{count} lines of telephony without a hotline, so that no call counts: write calls.hotlines",
+        ),
+        "clear_hand_over": (
+            "{count} hotline to which hand_over sends personal data in clear: write https://",
+            "{count} hotlines to which hand_over sends personal data in clear: write https://",
         ),
     },
 }

@@ -210,6 +210,77 @@ def test_check_tells_its_doubts_in_chinese(capsys, tmp_path):
     assert any("1 个响应方不参与派单，因为没有配置 [dispatch.webhook]：provider-web" in doubt for doubt in doubts)
 
 
+TELEPHONY = """[gateway]
+districts = "{districts}"
+[calls]
+hotlines = {hotlines}
+[telephone]
+line = "{dials}"
+[[line]]
+name = "pbx"
+codec = "ami"
+connect = "tcp:127.0.0.1:5038"
+[[line]]
+name = "units"
+codec = "sip"
+listen = "udp:5060:interface=127.0.0.1"
+options = {{also = ["tcp:5060:interface=127.0.0.1", "udp:5062:interface=127.0.0.1"], subscribe = ["sip:8001@pbx.example"]}}
+[[line]]
+name = "own"
+codec = "hep"
+listen = "udp:9060:interface=127.0.0.1"
+options = {{hotlines = ["12349"]}}
+"""
+
+
+@pytest.mark.usefixtures("no_lines")
+@pytest.mark.parametrize(
+    ("lang", "doubt", "telephone", "also"),
+    [
+        (
+            "en",
+            "2 lines of telephony without a hotline",
+            "Dialling: possible, over line pbx",
+            "also listens on: tcp:5060:interface=127.0.0.1, udp:",
+        ),
+        ("zh-CN", "2 条电话线路没有热线号码", "外呼：可以拨打，经由线路 pbx", "另听：tcp:5060:interface=127.0.0.1、udp:5062:"),
+    ],
+)
+def test_check_sums_telephony_up_and_doubts_that_calls_would_be_heard(capsys, tmp_path, lang, doubt, telephone, also):
+    file = tmp_path / "gateway.toml"
+    file.write_text(TELEPHONY.format(districts=DISTRICTS, hotlines="[]", dials="pbx"))
+    assert run_check("--config", str(file), "--lang", lang) == 0
+    out = capsys.readouterr().out
+    assert telephone in out
+    assert also in out
+    [line] = [line for line in out.splitlines() if doubt in line]
+    assert line.startswith(str(file))
+    assert re.search(r"pbx(, |、)units$", line)
+    file.write_text(TELEPHONY.format(districts=DISTRICTS, hotlines='["12349"]', dials=""))
+    assert run_check("--config", str(file), "--lang", lang) == 0
+    out = capsys.readouterr().out
+    assert doubt not in out
+    assert telephone.split(":")[0].split("：")[0] + (": not configured" if lang == "en" else "：未配置") in out
+
+
+@pytest.mark.usefixtures("no_lines")
+@pytest.mark.parametrize(
+    ("url", "is_doubtful"),
+    [
+        ("http://neighbour.example/api/v1/hand-overs", True),
+        ("http://192.0.2.9:12349/x", True),
+        ("https://neighbour.example/x", False),
+        *((f"http://{here}/x", False) for here in ("127.0.0.1:12350", "[::1]:12350", "localhost:12350")),
+    ],
+)
+def test_check_doubts_a_hand_over_in_clear(capsys, tmp_path, url, is_doubtful):
+    (tmp_path / "secret").write_text("x" * 32)
+    text = f'[gateway]\ndistricts = "{DISTRICTS}"\n[[hotline]]\nnumber = "12345"\nhand_over = "{url}"\nsecret_file = "secret"\n'
+    (tmp_path / "gateway.toml").write_text(text)
+    assert run_check("--config", str(tmp_path / "gateway.toml"), "--lang", "en") == 0
+    assert ("1 hotline to which hand_over sends personal data in clear: write https://: 12345" in capsys.readouterr().out) is is_doubtful
+
+
 def test_every_doubt_has_its_words_in_both_languages():
     assert DOUBTS["zh-CN"].keys() == DOUBTS["en"].keys()
     assert WORDS["zh-CN"].keys() == WORDS["en"].keys()
