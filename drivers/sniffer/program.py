@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.interface:
             live = Live(args.interface, args.ports, tunnels=args.tunnels, promiscuous=not args.no_promiscuous)
             opened.callback(live.close)
-        work.sender = open_sender(target)
+        work.sender = open_sender(target, _say)
         opened.callback(work.sender.close)
         for number in (signal.SIGTERM, signal.SIGINT):
             opened.callback(signal.signal, number, signal.signal(number, work.stop))
@@ -112,6 +112,10 @@ def _run(args: argparse.Namespace) -> int:
         finally:
             work.tell(live, last=True)
     return 1 if live is None and (work.counts["hep_dropped"] or work.counts["hep_refused"]) else 0
+
+
+def _say(line: str) -> None:
+    print(f"gateway-sniffer: {line}", file=sys.stderr, flush=True)
 
 
 def _key(name: str | None) -> bytes:

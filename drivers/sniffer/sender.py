@@ -5,9 +5,11 @@ What cannot leave is dropped and counted: telephony goes on, and the newest call
 
 import contextlib
 import errno
+import os
 import select
 import socket
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 MAX_WAITING = 4 * 1024 * 1024  # bytes for a TCP peer that is away or slow: some thousand messages, a minute of a large exchange
@@ -63,9 +65,9 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-def open_sender(target: Target) -> Sender:
-    """The sender of this kind; TCP connects when it has something to do."""
-    return UdpSender(target) if target.kind == "udp" else TcpSender(target)
+def open_sender(target: Target, tell: Callable[[str], None]) -> Sender:
+    """The sender of this kind; TCP connects when it has something to do. tell: takes one line when the target is lost, and one when it is back."""
+    return UdpSender(target) if target.kind == "udp" else TcpSender(target, tell)
 
 
 class UdpSender:
@@ -104,9 +106,11 @@ class UdpSender:
 class TcpSender:
     """Packets back to back; a connection lost in the middle of one begins anew with the next whole packet."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, tell: Callable[[str], None]) -> None:
         self.counts: Counter[str] = Counter()
         self._target = target
+        self._tell = tell
+        self._is_lost = False  # told, and not yet back
         self._socket: socket.socket | None = None
         self._is_connected = False
         self._queue: list[bytes] = []
@@ -143,8 +147,8 @@ class TcpSender:
                 done += 1
         except BlockingIOError:
             pass
-        except OSError:
-            self._lost(now)
+        except OSError as error:
+            self._lost(now, error.strerror or str(error))
         del self._queue[:done]
         self.counts["hep_sent"] += done
 
@@ -164,8 +168,9 @@ class TcpSender:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._is_connected = False
         self._give_up_at = now + CONNECT_S
-        if self._socket.connect_ex(self._target.address) not in (0, errno.EINPROGRESS):
-            self._lost(now)
+        code = self._socket.connect_ex(self._target.address)
+        if code not in (0, errno.EINPROGRESS):
+            self._lost(now, os.strerror(code))
 
     def _is_up(self, now: float) -> bool:
         assert self._socket is not None
@@ -175,22 +180,33 @@ class TcpSender:
                 try:
                     if self._socket.recv(4096):
                         return True
-                    self._lost(now)
-                except ConnectionError:
-                    self._lost(now)
+                    self._lost(now, "it has hung up")
+                except ConnectionError as error:
+                    self._lost(now, error.strerror or str(error))
             return self._socket is not None
         if select.select([], [self._socket], [], 0)[1]:
-            if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._lost(now)
+            if code := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._lost(now, os.strerror(code))
                 return False
             self._is_connected, self._failures = True, 0
+            if self._is_lost:
+                self._is_lost = False
+                self._tell(f"{self._where} takes packets again; {self.counts['hep_dropped']} were dropped so far")
             return True
         if now >= self._give_up_at:
-            self._lost(now)
+            self._lost(now, f"no answer within {CONNECT_S:g} s")
         return False
 
-    def _lost(self, now: float) -> None:
+    @property
+    def _where(self) -> str:
+        host, port = self._target.address[:2]
+        return f"tcp:[{host}]:{port}" if ":" in str(host) else f"tcp:{host}:{port}"
+
+    def _lost(self, now: float, reason: str) -> None:
         assert self._socket is not None
+        if not self._is_lost:  # the edge, not each try
+            self._is_lost = True
+            self._tell(f"{self._where} cannot be reached ({reason.lower()}); trying again and again: is the gateway running, and --to its hep line?")
         self._socket.close()
         self._socket = None
         self.counts["hep_connections_lost"] += 1

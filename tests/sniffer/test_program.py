@@ -226,7 +226,8 @@ def test_a_message_longer_than_a_packet_keeps_its_headers() -> None:
 def test_tcp_comes_back_and_begins_with_a_whole_packet() -> None:
     packet = encode(Captured(1.0, PHONE, PBX, 17, b"INVITE sip:a SIP/2.0\r\n" + bytes(40_000)), Agent(1))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        sender = TcpSender(parse_target(f"tcp:127.0.0.1:{server.getsockname()[1]}"))
+        told: list[str] = []
+        sender = TcpSender(parse_target(f"tcp:127.0.0.1:{server.getsockname()[1]}"), told.append)
         sender.send(packet, 0.0)
         first, _ = server.accept()
         for _ in range(400):  # more than the buffers of an unread connection hold
@@ -257,6 +258,33 @@ def test_tcp_comes_back_and_begins_with_a_whole_packet() -> None:
     assert len(got) % len(packet) == 0
     assert bytes(got) == packet * (len(got) // len(packet))
     assert sender.counts["hep_connections_lost"] >= 1
+    assert ["cannot be reached" in line for line in told] == [True, False], told
+    assert "takes packets again" in told[1]
+
+
+def test_a_tcp_target_where_nobody_listens_is_told_once_and_once_when_it_is_back() -> None:
+    packet = encode(Captured(1.0, PHONE, PBX, 17, b"INVITE sip:a SIP/2.0\r\n"), Agent(1))
+    told: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.bind(("127.0.0.1", 0))  # bound, not listening: nobody answers there
+        where = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+        sender = TcpSender(parse_target(where), told.append)
+        now = 0.0
+        while sender.counts["hep_connections_lost"] < 3 and now < 1000:
+            now += 40.0  # the sender's clock: longer than its longest pause
+            sender.send(packet, now)
+            sender.wait(0.01)
+            sender.work(now)
+        assert told == [f"{where} cannot be reached (connection refused); trying again and again: is the gateway running, and --to its hep line?"]
+        server.listen(1)
+        while sender.waiting and now < 10_000:
+            now += 40.0
+            sender.work(now)
+            sender.wait(0.01)
+            sender.work(now)
+        assert sender.waiting == 0
+        sender.close()
+    assert told[1:] == [f"{where} takes packets again; 0 were dropped so far"]
 
 
 def test_metrics_that_cannot_be_written_stop_nothing(capture: Path, ear: Ear, capsys: pytest.CaptureFixture[str]) -> None:
