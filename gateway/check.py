@@ -96,7 +96,8 @@ def _summary(config: Config, register: Register, language: str) -> Iterator[str]
         yield f"  {line.name}{colon}{line.codec}{comma}{line.listen or line.connect or line.broker}" + (
             f"{comma}{words['mandatory']}" if line.mandatory else ""
         )
-        if also := line.options.get("also"):
+        also = line.options.get("also")
+        if isinstance(also, list) and also:
             yield f"    {words['also']}{colon}{words['list'].join(map(str, also))}"
     yield f"{words['telephone']}{colon}" + (words["dials"].format(config.telephone.line) if config.telephone.line else words["off"])
     yield f"{words['hotlines']}{colon}".rstrip()
