@@ -209,6 +209,8 @@ class Steps:
 
     def gone(self, leg: Leg, ending: str, disposition: str, *, code: int = 0) -> None:
         """The channel is no more. ending: why, in the model's words; disposition: as FreeSWITCH says who ended it."""
+        if leg.answered_at and disposition == "send_refuse":  # it was taken: a BYE ends it, no refusal (RFC 3261, 15)
+            disposition, code = "send_bye", 0
         leg.gone_at = self.exchange.clock()
         leg.ending, leg.disposition, leg.code = ending, disposition, code
         leg.cause = 16 if ending == "no_answer" and disposition != "send_cancel" else _cause(ending)
