@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from drivers.bodies.handler import Received, build_handlers
+from drivers.bodies.handler import Received
+from drivers.bodies.table import build_handlers
 from drivers.contract import Rejected, Signal
 from drivers.registry import codec_for
 from drivers.sip.message import MalformedMessage, Message, check_strictly, parse_message

@@ -1,19 +1,18 @@
-"""What the user agent hands a received MESSAGE to: the contract of a body handler, and the table of those there are.
+"""What the user agent hands a received MESSAGE to: the contract of a body handler.
 
 The user agent owns the wire (transactions, digest, receipts after the commit); a handler owns the meaning of one kind of body. To add
-one: write a module with a handler and its options, then one function and one row here.
+one: write a module with a handler and its options, and a row in `table`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from drivers.contract import Rejected, Signal
 from drivers.sip.message import Message
-from gateway.wrong_value import wrong_values
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -102,52 +101,3 @@ class BodyHandler(Protocol):
     def settled(self, reading: Reading, stored: bool, now: float) -> None:
         """The commit is over. Not stored: forget that it was ever seen, as the sender will come again."""
         ...
-
-
-class HandlerRow(msgspec.Struct, frozen=True):
-    """options: what `[line.options.body_options.NAME]` may hold, forbid_unknown_fields; new: options → handler."""
-
-    options: type[msgspec.Struct]
-    new: Callable[[Any], BodyHandler]
-
-
-def _scaip() -> HandlerRow:
-    from drivers.bodies.scaip import ScaipBody, ScaipOptions
-
-    return HandlerRow(ScaipOptions, ScaipBody)
-
-
-def _cap() -> HandlerRow:
-    from drivers.bodies.cap import CapBody, CapOptions
-
-    return HandlerRow(CapOptions, CapBody)
-
-
-def _text() -> HandlerRow:
-    from drivers.bodies.text_body import TextBody, TextOptions
-
-    return HandlerRow(TextOptions, TextBody)
-
-
-# In this order they are asked, unless the line's `bodies` says otherwise. Plain text is the last resort: it takes any text/plain.
-HANDLERS: dict[str, Callable[[], HandlerRow]] = {
-    "scaip": _scaip,
-    "cap": _cap,
-    "text": _text,
-}
-
-
-def build_handlers(names: Sequence[str] | None, options: Mapping[str, Mapping[str, object]]) -> list[BodyHandler]:
-    """The handlers of a line. Raises ValueError naming the key and the remedy."""
-    wanted = tuple(HANDLERS) if names is None else tuple(names)
-    for name in (*wanted, *options):
-        if name not in HANDLERS:
-            raise ValueError(f"bodies: {name!r} is not known; use some of {', '.join(HANDLERS)}")
-    found = []
-    for name in wanted:
-        row = HANDLERS[name]()
-        given = options.get(name, {})
-        if faults := wrong_values(row.options, given, f"body_options.{name}"):
-            raise ValueError(", and ".join(f"{key}: {what}; {remedy}" for key, what, remedy in faults))
-        found.append(row.new(msgspec.convert(given, row.options)))
-    return found

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from drivers.bodies.handler import build_handlers
+from drivers.bodies.table import build_handlers
 from drivers.sip.caller import Trust
 from drivers.sip.message import MAX_BODY, Uri
 

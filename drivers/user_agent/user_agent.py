@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from drivers.bodies.handler import Part, build_handlers
+from drivers.bodies.handler import Part
+from drivers.bodies.table import build_handlers
 from drivers.contract import Rejected, Signal, Verdict
 from drivers.pbx.dialog_info import DialogWatch
 from drivers.sip.caller import Trust

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.bodies.cap import MEDIA_TYPE, REASONS, CapBody, CapOptions
-from drivers.bodies.handler import Received, build_handlers
+from drivers.bodies.handler import Received
+from drivers.bodies.table import build_handlers
 from drivers.contract import Rejected, Signal
 from drivers.sip.message import parse_message
 from gateway.event import Kind

@@ -13,10 +13,11 @@ from codec_checks import mutate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.bodies.handler import Reading, Received, build_handlers
+from drivers.bodies.handler import Reading, Received
 from drivers.bodies.scaip import MAX_REMEMBERED, REASONS, SAME_S, ScaipBody, ScaipOptions
 from drivers.bodies.scaip_codes import DEVICE_TYPES, LOCATIONS, STATUSES, Effect
 from drivers.bodies.scaip_text import MAX_REQUEST, Unreadable, read_request, reply
+from drivers.bodies.table import build_handlers
 from drivers.contract import Rejected, Signal
 from drivers.sip.message import parse_message
 from gateway.event import KINDS, Group, Kind, Phase
