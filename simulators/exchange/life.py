@@ -235,9 +235,12 @@ class _Life(Steps):
                 await self.dial_on(word.detail)
                 return
             elif word.said is Said.ATTENDED:
-                leg = await self.consult(leg, word.detail) or leg
+                colleague = await self.consult(leg, word.detail)
                 if self.caller.gone_at:
                     return
+                if colleague is None and not self.caller.real:  # nobody took it: the talk goes on, and ends some day
+                    self.call.say_later(self.plan.talk_s, Said.GONE, self.caller)
+                leg = colleague or leg
 
     async def consult(self, leg: Leg, extension: str) -> Leg | None:
         """The agent dials a colleague on a second channel, talks, and connects caller and colleague: two calls become one."""
