@@ -67,11 +67,7 @@ class HepCodec:
         self._key = options.auth_key.encode()
         self._keys = {address: key.encode() for address, key in options.auth_keys.items()}
         self._sources = Trust(options.sources) if options.sources else None
-        plan = NumberPlan(
-            hotlines=calls.hotlines if options.hotlines is None else options.hotlines,
-            area_code=calls.area_code if options.area_code is None else options.area_code,
-            strip=options.strip,
-        )
+        plan = NumberPlan.of_line(options, calls)
         trust = Trust(calls.trusted if options.trusted is None else options.trusted)
         self._tracker = CallTracker(plan, trust, options if options.agents else msgspec.structs.replace(options, agents=calls.agents))
 

@@ -21,7 +21,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from drivers.contract import Emit, Rejected, Report, Signal
 from drivers.lines.certificates import client_certificates
-from drivers.lines.hold import Delivery
+from drivers.lines.hold import Delivery, NoTimers
 from drivers.lines.silence import SilenceWatch
 from drivers.telephone import Dial, Ring, TelephoneCodec, Told, Wish
 from gateway import clock
@@ -70,7 +70,7 @@ class ClientLine:
         self._silence_s = config.silence_s
         self._prepare = prepare
         self._restore = restore
-        self._delivery = Delivery(config.name, _NoTimers(), self.counts)
+        self._delivery = Delivery(config.name, NoTimers(), self.counts)
         self._wishes: dict[int, asyncio.Future[Told]] = {}
         self._tokens = itertools.count(1)
         self._not_before = 0.0  # monotonic: a server that refused us is left in peace until then
@@ -352,16 +352,6 @@ class _Factory(protocol.Factory):
     def buildProtocol(self, _address: object) -> _Connection:
         """Twisted asks for it once."""
         return _Connection(self._is_tls)
-
-
-class _NoTimers:
-    """The codec's timers are run here, beside the delivery: they must not wait for a slow store."""
-
-    def deadline(self) -> float | None:
-        return None
-
-    def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]:  # noqa: ARG002 - the seam is the same for all
-        return []
 
 
 def _words(reason: Failure) -> str:

@@ -36,6 +36,16 @@ class Timed(Protocol):
     def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]: ...
 
 
+class NoTimers:
+    """For a line that runs its codec's timers itself, beside the delivery: they must not wait for a slow store."""
+
+    def deadline(self) -> float | None:
+        return None
+
+    def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]:  # noqa: ARG002 - the seam is the same for all
+        return []
+
+
 class Delivery:
     """Between a codec without receipts and the pipeline: one emit at a time; what arrives meanwhile collects.
 

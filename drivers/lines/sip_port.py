@@ -19,6 +19,7 @@ from drivers.bodies.handler import Part
 from drivers.contract import Emit, Rejected, Report, Signal, Verdict, to_event
 from drivers.lines.certificates import ServerCertificate, client_certificates
 from drivers.lines.hold import Delivery as Hold
+from drivers.lines.hold import NoTimers
 from drivers.lines.silence import SilenceWatch
 from drivers.lines.sip_sockets import Endpoint, Sockets, parse_endpoint
 from drivers.lines.sip_ways import find_hops
@@ -62,7 +63,7 @@ class SipLine:
         self._endpoints = endpoints_of(config, options)
         self._silence_s = config.silence_s
         self._restore = restore
-        self._hold = Hold(config.name, _NoTimers(), self.counts)
+        self._hold = Hold(config.name, NoTimers(), self.counts)
         self._sockets: Sockets | None = None
         self._watch: SilenceWatch | None = None
         self._waiting: deque[Delivery] = deque()
@@ -260,16 +261,6 @@ class SipLine:
     def _on_deadline(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         self._guard(lambda: self.agent.handle_deadline(clock.monotonic(), clock.utc_now()))
-
-
-class _NoTimers:
-    """The hold asks its codec for timers; the user agent's are run by the line."""
-
-    def deadline(self) -> float | None:
-        return None
-
-    def handle_deadline(self, now: float, received_at: datetime) -> list[Signal | Rejected]:  # noqa: ARG002 - the seam
-        return []
 
 
 def endpoints_of(config: LineConfig, options: SipOptions) -> list[Endpoint]:

@@ -92,11 +92,7 @@ class AmiCodec:
     def __init__(self, options: AmiOptions, calls: CallsConfig | None = None, line: str = "") -> None:
         calls = calls or CallsConfig()
         agents = calls.agents if options.agents is None else options.agents
-        plan = NumberPlan(
-            hotlines=calls.hotlines if options.hotlines is None else options.hotlines,
-            area_code=calls.area_code if options.area_code is None else options.area_code,
-            strip=options.strip,
-        )
+        plan = NumberPlan.of_line(options, calls)
         self.is_ready = False
         self.fault = ""
         self.pause_s = 0.0

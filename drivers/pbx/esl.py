@@ -95,11 +95,7 @@ class EslCodec:
 
     def __init__(self, options: EslOptions, calls: CallsConfig | None = None, line: str = "") -> None:
         calls = calls or CallsConfig()
-        plan = NumberPlan(
-            hotlines=calls.hotlines if options.hotlines is None else options.hotlines,
-            area_code=calls.area_code if options.area_code is None else options.area_code,
-            strip=options.strip,
-        )
+        plan = NumberPlan.of_line(options, calls)
         self.is_ready = False
         self.fault = ""
         self.pause_s = 0.0

@@ -8,9 +8,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import unquote
 
 import phonenumbers
+
+from gateway.config import CallsConfig
 
 # Every caller, agent and trunk of a district fits; beyond it the oldest is worked out anew (about 50 microseconds).
 CACHE = 65_536
@@ -24,6 +27,19 @@ _MOBILE = re.compile(r"1[3-9]\d{9}")
 _LANDLINE = re.compile(r"(?:10|2\d)[2-8]\d{7}|[3-9]\d\d[2-8]\d{6,7}")  # area without its 0, then the subscriber
 _LOCAL = re.compile(r"[2-8]\d{6,7}")
 _AREA = re.compile(r"0?(?:10|2\d|[3-9]\d\d)")
+
+
+class PlanOptions(Protocol):
+    """What a telephone line may set for itself; None: as `[calls]` has it."""
+
+    @property
+    def hotlines(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def area_code(self) -> str | None: ...
+
+    @property
+    def strip(self) -> tuple[str, ...]: ...
 
 
 class NumberPlan:
@@ -40,6 +56,15 @@ class NumberPlan:
             full = self.e164(number)
             if full is not None:
                 self._hotlines[full] = number
+
+    @classmethod
+    def of_line(cls, options: PlanOptions, calls: CallsConfig) -> "NumberPlan":
+        """The plan of one line: its own options before those of the place."""
+        return cls(
+            hotlines=calls.hotlines if options.hotlines is None else options.hotlines,
+            area_code=calls.area_code if options.area_code is None else options.area_code,
+            strip=options.strip,
+        )
 
     def e164(self, raw: str) -> str | None:
         """`013893112345`, `+86-138 9311 2345`, `0931 8412345`, `8412345` (with an area code) … as +86…; None: keep it raw."""

@@ -13,7 +13,7 @@ REFRESH = 0.8  # of the time granted
 LATEST_S = 30.0  # ... and so long before its end at the latest
 PAUSES_S = (30.0, 300.0)  # after a failure, doubling from first to last
 REFUSED_S = 300.0  # after a wrong password: accounts get locked
-LONGEST_S = 86_400
+LONGEST_S = 86_400  # of any time that an exchange tells
 
 
 class State(StrEnum):
@@ -101,7 +101,7 @@ class Registration:
         if self._ask is not None:
             self._cseq = self._ask.cseq
         why = outcome(response, reason)
-        if response is not None and response.code == 423 and (wanted := _seconds(response.header("min-expires"))) > self._expires:
+        if response is not None and response.code == 423 and (wanted := told_seconds(response.header("min-expires"))) > self._expires:
             self._expires = wanted
             self._step(Action.SHORTEN)
             self._due = now if self.state is State.IDLE else None
@@ -131,10 +131,10 @@ class Registration:
         """The time of our own Contact in the answer, which may list others too; else Expires; else what we asked for."""
         for contact in response.name_addrs("contact"):
             if contact.user == self._user and (self._is_ours(contact.parsed.host) or len(response.values("contact")) == 1):
-                found = _seconds(contact.params.get("expires", ""))
+                found = told_seconds(contact.params.get("expires", ""))
                 if found:
                     return found
-        return _seconds(response.header("expires")) or self._expires
+        return told_seconds(response.header("expires")) or self._expires
 
     def _is_ours(self, host: str) -> bool:
         hop = self._ask.hop if self._ask is not None else None
@@ -147,6 +147,6 @@ def _without_user(uri: str) -> str:
     return f"{scheme}:{rest.rpartition('@')[2]}"
 
 
-def _seconds(text: str) -> int:
-    """Decimal seconds within reason; 0 for anything else."""
+def told_seconds(text: str) -> int:
+    """Decimal seconds that a server tells, within reason, for a refresh must come some day; 0 for anything else."""
     return min(int(text), LONGEST_S) if text.isascii() and text.isdigit() and len(text) <= 10 else 0

@@ -6,6 +6,7 @@ from enum import StrEnum
 from drivers.sip.message import Message, NameAddr, parse_params
 from drivers.user_agent.asking import Ask, outcome
 from drivers.user_agent.client_transactions import TIMER_F_S, new_token
+from drivers.user_agent.registration import told_seconds
 
 EVENT = "dialog"
 ACCEPT = "application/dialog-info+xml"
@@ -13,7 +14,6 @@ REFRESH = 0.8  # of the time granted
 PAUSES_S = (30.0, 300.0)  # after a failure, doubling from first to last
 NOTIFY_S = TIMER_F_S  # Timer N: an accepted subscription that says nothing is none
 GIVE_UP_S = 3600.0  # rejected or noresource: a person must look at it; asked again all the same, once an hour, as PBXs are repaired
-LONGEST_S = 86_400  # of any time that an exchange tells
 GIVEN_UP = ("rejected", "noresource", "invariant")
 
 
@@ -120,7 +120,7 @@ class Subscription:
             self.state = TRANSITIONS[self.state].get(Action.HEAR, self.state)
             self._heard_by = None
             self._pause_s = PAUSES_S[0]
-            left = _seconds(params.get("expires", ""))
+            left = told_seconds(params.get("expires", ""))
             self._due = now + REFRESH * left if left else self._refresh_at
             self._tell("")
         return True
@@ -149,7 +149,7 @@ class Subscription:
         self._cseq, self._from = ask.cseq, ask.from_
         why = outcome(response, reason)
         if response is None or why:
-            if response is not None and response.code == 423 and (wanted := _seconds(response.header("min-expires"))) > self._expires:
+            if response is not None and response.code == 423 and (wanted := told_seconds(response.header("min-expires"))) > self._expires:
                 self._expires = wanted
                 self._fail("", now, after_s=0.0)
             elif response is not None and response.code == 481 and self._remote_tag:
@@ -162,7 +162,7 @@ class Subscription:
             self._learn(response, list(reversed(response.values("record-route"))))
         elif response.values("contact"):
             self._target = response.name_addrs("contact")[0].uri
-        granted = _seconds(response.header("expires")) or self._expires
+        granted = told_seconds(response.header("expires")) or self._expires
         self._refresh_at = self._due = now + REFRESH * granted
         if self.state is State.PENDING:
             self._heard_by = self._due = now + NOTIFY_S
@@ -170,7 +170,7 @@ class Subscription:
     def _ended(self, params: dict[str, str], now: float) -> None:
         """RFC 6665, 4.1.3: what each reason wants of us."""
         reason = params.get("reason", "").lower()
-        after = _seconds(params.get("retry-after", ""))
+        after = told_seconds(params.get("retry-after", ""))
         if reason in ("deactivated", "timeout"):
             self._fail("", now, after_s=0.0)
         elif reason in GIVEN_UP:
@@ -221,8 +221,3 @@ class Subscription:
         if trouble != self._trouble:
             self._trouble = trouble
             self._told(trouble)
-
-
-def _seconds(text: str) -> int:
-    """Decimal seconds within reason, for a refresh must come some day; 0 for anything else."""
-    return min(int(text), LONGEST_S) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
