@@ -3,19 +3,27 @@
 VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
+ROADS   := $(VENV)/.roads
 PYTHON  ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+# test: how many files at once; they mostly wait for real servers, so one more than there are cores
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # bench: which systems, and options of bench/run.sh
 SYSTEMS ?= floor-b node-red python-typical gateway
 ARGS    ?= --profile short --repeats 3
 
-.PHONY: help demo test lint bench campaign lock clean
+.PHONY: help demo test lint screenshots bench campaign package sbom audit lock clean
 
 help:
 	@echo 'make demo [SECONDS=60]  the whole product on this machine: broker, gateway, simulators; without SECONDS until Ctrl-C'
+	@echo 'make demo SCENARIO=NAME  one scenario alone, in real time: names by .venv/bin/simulate --list'
 	@echo 'make test               every test but the long ones'
 	@echo 'make lint               ruff, mypy --strict, import contracts'
+	@echo 'make screenshots [OUT=build/console]  every screen of the console, both languages, two sizes, light and dark; says what is cut off'
 	@echo 'make bench              side by side with the floor and the peers (SYSTEMS="…" ARGS="--profile short --repeats 3")'
 	@echo 'make campaign           the long kills, fuzzing and load'
+	@echo 'make package            build/gateway-12349_VERSION_ARCHITECTURE.deb for this Debian; apt install ./… needs no package index'
+	@echo 'make sbom               build/sbom.cdx.json: what the gateway is made of (CycloneDX), with licences and hashes'
+	@echo 'make audit [ADVISORIES=DIR]  is something known against a pinned package? DIR: advisories in OSV form, without a network'
 	@echo 'make lock               write constraints.txt anew'
 	@echo 'make clean              remove what the targets made'
 
@@ -28,12 +36,17 @@ $(STAMP): constraints.txt pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP)
-	@$(BIN)/gateway demo $(if $(SECONDS),--seconds $(SECONDS))
+# What builds and reads the roads of a map: half a gigabyte that only the tests need.
+$(ROADS): $(STAMP) constraints-roads.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-roads.txt
+	@touch $@
 
-test: $(STAMP)
+demo: $(STAMP)
+	@$(BIN)/gateway demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+test: $(ROADS)
 	@tools/servers
-	@$(BIN)/pytest $(PYTEST)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -41,12 +54,30 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+screenshots: $(STAMP)
+	@tools/servers
+	@$(BIN)/python -m tests.console.screenshots $(if $(OUT),--out $(OUT))
+
 bench: $(STAMP)
 	bench/run.sh $(ARGS) $(SYSTEMS)
+	$(BIN)/python bench/codec_cost.py
+	$(BIN)/python bench/heartbeats.py
+	$(BIN)/python bench/routing.py
+	$(BIN)/python bench/roads.py
+	$(BIN)/python bench/console.py
 
-campaign: $(STAMP)
+campaign: $(ROADS)
 	@tools/servers
-	@$(BIN)/pytest -m campaign $(PYTEST)
+	@$(BIN)/pytest -m campaign --timeout=0 $(PYTEST)
+
+package: $(STAMP)
+	@tools/package build
+
+sbom: $(STAMP)
+	@$(BIN)/python tools/sbom
+
+audit: $(STAMP)
+	@$(BIN)/python tools/audit $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
 lock:
 	tools/lock

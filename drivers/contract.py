@@ -4,17 +4,22 @@ A codec knows bytes and nothing else: no socket, no clock, no task, no log. A li
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-from gateway.event import Event, Kind, Phase, Position
+from drivers.recent import RecentKeys
+from gateway.clock import utc_now
+from gateway.coordinates import UNKNOWN_M, Datum, Place
+from gateway.event import Event, Kind, Phase, Position, Severity
 
 # A device's own time is believed from 24 h before to 5 min after arrival (event model; mqtt-devices, rule 4).
 PAST = timedelta(hours=24)
 FUTURE = timedelta(minutes=5)
+_DATUMS = frozenset(Datum)
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=False):
@@ -22,6 +27,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=F
 
     `token` is the codec's own handle to find the message again in confirm() or refuse(); it is never printed.
     lat, lon are as sent; `datum` says in which system; absent when there is no usable position.
+    severity: of a `general` alarm only, where the protocol's description says how little an unknown code may mean. None: as the table of kinds says.
+    edge: this is no message of its own but the state of a thing, told again and again: the name of that thing ("water_leak", "bit 0").
+    RAISE says that it is so, CLEAR that it is not; only a change of the state that is remembered for the device is news, the rest is a sign of
+    life. edge_s: a state that is told for so long counts as news again (None: never).
     """
 
     kind: Kind
@@ -42,7 +51,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=F
     rssi_dbm: float | None = None
     vitals: dict[str, float] = {}
     integrity: str = "unverified"
+    severity: Severity | None = None
     late: str | None = None
+    edge: str | None = None
+    edge_s: float | None = None
     detail: dict[str, object] = {}
     raw: bytes = b""
     token: object = None
@@ -78,9 +90,48 @@ class Verdict(msgspec.Struct, frozen=True):
 
 STORED = Verdict("stored")
 DUPLICATE = Verdict("duplicate")
+TESTED = Verdict("stored", "test")  # a probe of our own: on disk as the last sign of its test device, and nothing else came of it
 
 Emit = Callable[[Sequence[Event | Rejected]], Awaitable[Sequence[Verdict]]]
 """Give events to the pipeline and wait for the commit; one verdict each, same order. Rejected ones are stored for inspection."""
+
+
+class Before(NamedTuple):
+    """What a device of a line said before we were started, as the journal has it. at: monotonic seconds, so mostly below 0 after a reboot."""
+
+    at: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a codec may know of the world beside its bytes. All connections and peers of a line share everything but the session.
+
+    line      its name; "" outside a line, for instance in `gateway decode`
+    session   of this connection: makes identities that a codec numbers itself unique, also over restarts; any text
+    utc_now   the wall clock, aware UTC: codecs read none of their own
+    recent    identities that hold for a window, also over restarts
+    knows     is this address on the register (of this line, or of any)? Asked anew each time, as registers are read again
+    before    what its devices raised, repeated and took back within the hour before the start, oldest first: for a `Rememberer`
+    memory    what the codecs of one line remember together, made by the row of the registry (None: nothing)
+    """
+
+    line: str = ""
+    session: str = ""
+    utc_now: Callable[[], datetime] = utc_now
+    recent: RecentKeys = field(default_factory=RecentKeys)
+    knows: Callable[[str], bool] = lambda _address: True
+    before: Sequence[Before] = ()
+    memory: Any = None
+
+
+@runtime_checkable
+class Rememberer(Protocol):
+    """A `memory` to which a press that is repeated over a restart of ours is no second one."""
+
+    def restore(self, before: Iterable[Before]) -> None:
+        """Take up what was said, oldest first. Once, before any codec is made."""
+        ...
 
 
 class Codec(Protocol):
@@ -113,6 +164,45 @@ class Codec(Protocol):
 
     def handle_deadline(self, now: float) -> list[Signal | Rejected]:
         """A timer ran out."""
+        ...
+
+
+class Greeter(Protocol):
+    """A `Codec` that speaks first, for instance to ask the panel for its state."""
+
+    def connected(self, now: float) -> None:
+        """The connection stands (serial port open, dialled, or somebody connected to us); nothing has been read yet. Queue what is to be said.
+
+        Over UDP there is no connection, and this is not called.
+        """
+        ...
+
+
+class Exclusive(Protocol):
+    """A `Codec` that knows who speaks on its connection."""
+
+    @property
+    def addresses(self) -> Collection[str]:
+        """Devices heard on this connection that have only one: a later connection that claims one of them ends this one, which is dead. A few."""
+        ...
+
+
+class Quitter(Protocol):
+    """A `Codec` that may want to be rid of its peer."""
+
+    @property
+    def hang_up(self) -> bool:
+        """Close the connection. Read after receive_data and handle_deadline; nothing is read any more, and what waits gets its receipts first."""
+        ...
+
+
+class Traced(Protocol):
+    """A `Codec` to whom it matters from where its peer has come, and that it is gone."""
+
+    peer: str  # its host; filled in by the line, "" where there is none
+
+    def disconnected(self, now: float) -> list[Signal | Rejected]:
+        """The connection is lost: what was waiting for more is told as it is. Nothing can be answered any more."""
         ...
 
 
@@ -174,6 +264,28 @@ class Line(Protocol):
         ...
 
 
+@runtime_checkable
+class Leaver(Protocol):
+    """A `Line` whose other end keeps what we do not read, and sends again what has no receipt: it can part so that nothing is sent twice."""
+
+    async def leave(self) -> None:
+        """Read nothing more; returns when everything that was read has its receipt. Then `run` may be cancelled."""
+        ...
+
+
+@runtime_checkable
+class Believer(Protocol):
+    """A `Line` that refuses hosts, but none that it believes (drivers.lines.quarantine); what it believes outlives a restart."""
+
+    def believed(self) -> dict[str, float]:
+        """host → seconds since something sound came from it."""
+        ...
+
+    def believe(self, hosts: Mapping[str, float]) -> None:
+        """What `believed` said before the restart, that much older."""
+        ...
+
+
 class Report(Protocol):
     """How a line tells its supervisor what state it is in; the edge is logged, counted and made an event once."""
 
@@ -214,15 +326,29 @@ def _text(text: str | None) -> str | None:
     return text if text is None or text.isascii() else str(storable(text))
 
 
+def place_of(signal: Signal) -> Place | None:
+    """Where, as the device sent it; a word that is no datum we know counts as unknown."""
+    if signal.lat is None or signal.lon is None:
+        return None
+    return Place(signal.lat, signal.lon, Datum(signal.datum) if signal.datum in _DATUMS else Datum.UNKNOWN)
+
+
 def to_event(signal: Signal, line: str, received_at: datetime) -> Event:
-    """The Event of a signal: adds the line and our time, makes its texts storable, and believes the device's time if it is plausible."""
+    """The Event of a signal: adds the line and our time, makes its texts storable, believes the device's time if it is plausible,
+    and converts its position to WGS-84: the one place where that is done. What was sent stays in `raw`.
+
+    A position without a fix (fix_valid False) is no position: it stands in detail["last_position"], as WGS-84."""
     occurred_at, source, reason = believed_time(signal.time, received_at)
-    position = None
-    if signal.lat is not None and signal.lon is not None:
-        position = Position(
-            lat=signal.lat, lon=signal.lon, source=signal.position_source, accuracy_m=signal.accuracy_m, fixed_at=occurred_at, datum=signal.datum
-        )
+    position, place = None, place_of(signal)
     detail = {name: storable(value) for name, value in signal.detail.items()}
+    if place is not None and signal.fix_valid is False:  # such a message repeats an old place: nobody may be sent there
+        old = place.into(Datum.WGS84)
+        detail["last_position"] = [old.lat, old.lon]
+    elif place is not None:
+        at, accuracy = place.into(Datum.WGS84), signal.accuracy_m
+        if place.datum is Datum.UNKNOWN:
+            accuracy = max(UNKNOWN_M, accuracy or 0.0)
+        position = Position(lat=at.lat, lon=at.lon, source=signal.position_source, accuracy_m=accuracy, fixed_at=occurred_at, datum=place.datum.value)
     if reason is not None and signal.time is not None:
         detail = {**detail, "device_time": signal.time.isoformat()}
     return Event(
@@ -242,7 +368,10 @@ def to_event(signal: Signal, line: str, received_at: datetime) -> Event:
         battery_mv=signal.battery_mv,
         rssi_dbm=signal.rssi_dbm,
         vitals=signal.vitals,
+        severity=signal.severity,
         late=signal.late,
+        edge=signal.edge,
+        edge_s=signal.edge_s,
         detail=detail,
         raw=signal.raw,
     )

@@ -4,6 +4,7 @@ A line that can do this (AMI, ESL) is an `Exchange`; its codec is a `TelephoneCo
 in no log line.
 """
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -58,7 +59,17 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     to: str
 
 
-Wish = Dial | Ring | HangUp | Transfer
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Send the caller of a ringing call to the telephone of who answers it: that rings then, or takes the call by itself where it is told to.
+
+    agent: the extension.
+    """
+
+    call: str
+    agent: str
+
+
+Wish = Dial | Ring | HangUp | Transfer | Answer
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,4 +119,24 @@ class Texter(Protocol):
 
     async def send_text(self, address: str, body: bytes, content_type: str) -> str:
         """Send one MESSAGE to `sip:…`; gives "" when it was accepted (2xx), else the reason: `sip_486`, `timeout`, `no_route`, …"""
+        ...
+
+
+class ShortText(msgspec.Struct, frozen=True, kw_only=True):
+    """One short message. id: ours, under which its fate is told; "" when nobody wants to know."""
+
+    id: str
+    number: str
+    text: str
+
+
+@runtime_checkable
+class ShortTexter(Protocol):
+    """A line that can send short messages (a GSM modem). on_fate: called with the id of one that will not arrive, as the network reports."""
+
+    name: str
+    on_fate: Callable[[str], None]
+
+    async def send_short(self, text: ShortText) -> str:
+        """Send all its parts; gives "" when the network has taken them, else the reason: `cms_38`, `no_network`, `busy`, `timeout`, `lost`, …"""
         ...

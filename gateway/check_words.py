@@ -2,7 +2,8 @@
 
 from gateway.core.register import Doubt
 
-NAMED = 10  # ids named in one line; the number is always told, and nobody reads a longer one
+NAMED = 10  # ids named in one line; the number is always told, and nobody reads a longer one: `gateway check --all` names EVERY one
+EVERY = 1_000_000_000
 
 WORDS = {
     "zh-CN": {
@@ -25,7 +26,18 @@ WORDS = {
         "shared_bys": "{} 个号码，涉及 {{}} 人",
         "devices": "设备",
         "unowned": "无人认领的设备",
+        "supervised": "按类别监测的设备",
+        "watched": "受守护的老年人",
         "responders": "响应方",
+        "rosters": "有排班的响应方",
+        "agreed": "服务商协议",
+        "applied": "申请中",
+        "admitted": "已准入",
+        "probation": "试用",
+        "suspended": "暂停",
+        "exited": "已退出",
+        "agreements": "协作与对口支援协议",
+        "borders": "有边界的区域",
         "lines": "线路",
         "hotlines": "热线",
         "hand_over": "移交至",
@@ -33,14 +45,23 @@ WORDS = {
         "telephone": "外呼",
         "dials": "可以拨打，经由线路 {}",
         "mandatory": "必备",
+        "escalation": "升级步骤",
+        "desk_alone": "仅值守席",
         "channels": "派单通道",
         "off": "未配置",
+        "responder_page": "响应者页面",
+        "travel_times": "路程时间（估算）",
+        "straight_line": "直线距离",
         "none": "无",
         "areas": "区域",
         "more": "，另有 {} 个",
         "station": "社区驿站",
         "street_centre": "街道（镇）中心",
         "district_centre": "区级中心",
+        "city_centre": "市级中心",
+        "care_centre": "养老照料中心",
+        "hospital": "医院",
+        "health_centre": "社区卫生服务中心",
         "provider": "服务商",
         "health_station": "健康医养驿站",
         "doctor": "家庭医生",
@@ -69,7 +90,18 @@ WORDS = {
         "shared_bys": "{} numbers, {{}} persons",
         "devices": "Devices",
         "unowned": "Devices nobody owns",
+        "supervised": "Supervised devices by class",
+        "watched": "Persons with a watch",
         "responders": "Responders",
+        "rosters": "Responders with a roster",
+        "agreed": "Agreements with providers",
+        "applied": "applied",
+        "admitted": "admitted",
+        "probation": "probation",
+        "suspended": "suspended",
+        "exited": "exited",
+        "agreements": "Agreements of mutual aid",
+        "borders": "Areas with a border",
         "lines": "Lines",
         "hotlines": "Hotlines",
         "hand_over": "hand over to",
@@ -77,14 +109,23 @@ WORDS = {
         "telephone": "Dialling",
         "dials": "possible, over line {}",
         "mandatory": "mandatory",
+        "escalation": "Escalation",
+        "desk_alone": "the desk alone",
         "channels": "Ways out for orders",
         "off": "not configured",
+        "responder_page": "Responder page",
+        "travel_times": "Travel times (estimates)",
+        "straight_line": "straight line",
         "none": "none",
         "areas": "Areas",
         "more": " and {} more",
         "station": "stations",
         "street_centre": "street or town centres",
         "district_centre": "district centres",
+        "city_centre": "city centres",
+        "care_centre": "care centres",
+        "hospital": "hospitals",
+        "health_centre": "community health centres",
         "provider": "providers",
         "health_station": "health stations",
         "doctor": "doctors",
@@ -98,18 +139,81 @@ WORDS = {
 # What a Doubt says: for one, for several. {count} of what, {of} what they have in common.
 DOUBTS = {
     "zh-CN": {
+        "certificate_expired": ("console.tls_certificate 已于 {of} 过期，浏览器会告警：请更换",) * 2,
+        "certificate_ends": ("console.tls_certificate 将于 {of} 过期：请更换",) * 2,
+        "broker_certificate_over": ("连接 MQTT 服务器的客户端证书已于 {of} 过期，该线路收不到报警：请更换",) * 2,
+        "broker_certificate_ends": ("连接 MQTT 服务器的客户端证书将于 {of} 过期：请更换",) * 2,
+        "secret_written_out": ("{count} 个密钥或口令直接写在配置文件里：请移到单独的文件（docs/guide/security.md）",) * 2,
+        "secret_open": ("{count} 个密钥文件可被本机所有用户读取：请执行 chmod o-r",) * 2,
         "damaged_names": ("{count} 个名称疑似乱码",) * 2,
         "no_channel": ("{count} 个驿站没有派单通道（由坐席电话通知）",) * 2,
         "left_out": ("{count} 个响应方不参与派单，因为没有配置 [dispatch.{of}]",) * 2,
         "no_coordinates": ("{count} 位老年人没有坐标",) * 2,
         "no_contact": ("{count} 位老年人没有联系人",) * 2,
+        "not_confirmed": ("{count} 位老年人的信息一年以上未核实：请核实后填写 confirmed_on",) * 2,
+        "assessment_ended": ("{count} 位老年人的能力评估已过期：请重新评估",) * 2,
+        "correction_conflict": ("{count} 条更正与文件不一致：请在接警台“名册 → 冲突”中裁定",) * 2,
+        "correction_lost": ("{count} 条更正的记录在文件中已没有：请撤回，或补回记录",) * 2,
+        "correction_invalid": ("{count} 条更正不能生效（gateway register corrections 说明原因）",) * 2,
+        "unknown_robot": ("{count} 个响应方的群机器人 {of} 在配置中没有，派单会失败：请添加 [[dispatch.robot]]，或更正 address",) * 2,
+        "no_model": ("{count} 份单向对口支援协议中没有示范单位：每个地区至少确定一个，请在 model 列写 yes",) * 2,
         "registered_twice": ("{count} 台设备重复登记（各行不一致时不认定是谁，由坐席询问）",) * 2,
         "unowned": ("{count} 台设备无人认领",) * 2,
+        "middle_outside": ("{count} 个区域的坐标在自己的边界之外",) * 2,
+        "no_centre": ("{count} 个街道（镇）没有中心，升级时直接到上一级",) * 2,
+        "few_staff": ("{count} 个街道（镇）中心在岗人数不足 {of} 人（60 周岁以上占比 20% 以下配 1 名，达 20% 配 2 名）",) * 2,
+        "unnamed": ("{count} 个驿站服务 100 位以上购买服务的老年人，但排班未写明专职人员：请填写 rosters.csv 的 people",) * 2,
+        "never_on_duty": ("{count} 个响应方今后 7 天排班无人在岗",) * 2,
+        "hours_uncovered": ("{count} 个区域在 {of} 无人在岗（今后 7 天）",) * 2,
+        "skill_not_counted": ("{count} 个响应方写有其类别不能具备的技能 {of}，不计入",) * 2,
+        "no_provider_row": ("{count} 个服务商在 providers.csv 中没有记录，不会接到派单",) * 2,
+        "agreement_ends": ("{count} 份服务商协议在 30 天内到期",) * 2,
+        "agreement_ended": ("{count} 份服务商协议已到期，不再派单",) * 2,
+        "grade_ends": ("{count} 个服务商的星级评定在 30 天内到期",) * 2,
+        "grade_ended": ("{count} 个服务商的星级评定已到期",) * 2,
+        "unknown_service": ("{count} 个服务商的服务代码 {of} 不在服务目录中：请改正，或添加 [[service]]",) * 2,
+        "aid_ends": ("{count} 份协作协议在 30 天内到期",) * 2,
+        "aid_ended": ("{count} 份协作协议已到期",) * 2,
+        "aid_circle": ("{count} 方的单向对口支援形成循环：请改为双向协议（both）或取消其一",) * 2,
+        "model_too_many": ("{count} 个示范单位支援超过 2 个单位",) * 2,
+        "model_alone": ("{count} 个示范单位没有有效的结对单位",) * 2,
+        "unknown_class": ("{count} 台设备的类别 {of} 在配置中没有，不受监测：请添加 [[device_class]]",) * 2,
+        "unknown_watch": ("{count} 位老年人的守护 {of} 在配置中没有，无人守护：请添加 [[watch]]",) * 2,
+        "alone_unwatched": ("{count} 位独居或孤寡老年人没有守护：请填写 watch 列",) * 2,
+        "watched_mute": ("{count} 位受守护的老年人既无设备也无电话，无从得知其平安：请登记设备或电话",) * 2,
+        "roads_not_in_use": ("已配置按路网计算路程时间，但未生效，仍按直线距离估算，请运行 gateway roads show",) * 2,
+        "map_boundary_not_used": ("已配置的地图边界无法使用，地图将不显示边界，请运行 gateway map show",) * 2,
+        "map_layer_not_used": ("{count} 个底图图层无法使用，地图将不显示该图层，请运行 gateway map show",) * 2,
+        "map_not_approved": ("{count} 个底图图层没有审图号，请填写 map.approval",) * 2,
+        "roads_unknown": ("{count} 个响应方尚无路网路程时间，按直线距离估算，请运行 gateway roads prepare",) * 2,
+        "quiet_of_alarms": ("{count} 个升级步骤有静默时段，对人员和居家报警不起作用",) * 2,
+        "zone_alone": ("{count} 个防区所属的主机没有登记，主机断线无人知晓",) * 2,
+        "shared_topic": ("{count} 条线路分属不同接入节点，却订阅同一服务器的同一主题 {of}，每条报警会收到两次：请把主题只分给一个节点",) * 2,
+        "shared_session": ("{count} 条线路分属不同接入节点，却在同一服务器使用同一 client_id {of}，会互相踢下线：请各写各的 client_id",) * 2,
+        "shared_peer": ("{count} 条线路分属不同接入节点，却连接同一对端 {of}，每件事会收到两次：请只留在一个节点",) * 2,
+        "shared_port": ("{count} 条线路分属不同接入节点，却监听同一地址 {of}，只有先启动的能用：请各用各的端口",) * 2,
+        "line_differs": ("{count} 条线路与 {of} 中的写法不同：同一线路在各机器上要一致",) * 2,
+        "installation_differs": ("与 {of} 不同，而同一套系统的各机器必须一致",) * 2,
         "strange_line": ("{count} 台设备登记在线路 {of} 上，但配置中没有这条线路",) * 2,
         "no_hotlines": ("{count} 条电话线路没有热线号码，来电都不会受理：请填写 calls.hotlines",) * 2,
         "clear_hand_over": ("{count} 条热线的 hand_over 用 http 明文移交个人信息：请改用 https",) * 2,
     },
     "en": {
+        "certificate_expired": ("console.tls_certificate has expired on {of}, browsers warn of it: renew it",) * 2,
+        "certificate_ends": ("console.tls_certificate ends on {of}: renew it",) * 2,
+        "broker_certificate_over": (
+            "our certificate at the MQTT broker has expired on {of}, nothing is heard there: renew it",
+            "our certificates at the MQTT broker have expired on {of}, nothing is heard there: renew them",
+        ),
+        "broker_certificate_ends": ("our certificate at the MQTT broker ends on {of}: renew it",) * 2,
+        "secret_written_out": (
+            "{count} secret stands in the configuration itself: move it to a file of its own (docs/guide/security.md)",
+            "{count} secrets stand in the configuration itself: move them to files of their own (docs/guide/security.md)",
+        ),
+        "secret_open": (
+            "{count} file with a secret may be read by everybody on this machine: chmod o-r",
+            "{count} files with secrets may be read by everybody on this machine: chmod o-r",
+        ),
         "damaged_names": ("{count} name that looks damaged", "{count} names that look damaged"),
         "no_channel": (
             "{count} station with an empty channel (an operator tells it)",
@@ -121,11 +225,139 @@ DOUBTS = {
         ),
         "no_coordinates": ("{count} person without coordinates", "{count} persons without coordinates"),
         "no_contact": ("{count} person without a contact", "{count} persons without a contact"),
+        "not_confirmed": (
+            "{count} person whose entry nobody has confirmed for a year: ask, and write confirmed_on",
+            "{count} persons whose entries nobody has confirmed for a year: ask, and write confirmed_on",
+        ),
+        "assessment_ended": (
+            "{count} person whose assessment has ended: have it done anew",
+            "{count} persons whose assessments have ended: have them done anew",
+        ),
+        "correction_conflict": (
+            "{count} correction that the file contradicts: decide it in the console, Register, Conflicts",
+            "{count} corrections that the file contradicts: decide them in the console, Register, Conflicts",
+        ),
+        "correction_lost": (
+            "{count} correction of a record that is not in the file any more: take it back, or add the record again",
+            "{count} corrections of records that are not in the file any more: take them back, or add the records again",
+        ),
+        "correction_invalid": (
+            "{count} correction that cannot count (gateway register corrections says why)",
+            "{count} corrections that cannot count (gateway register corrections says why)",
+        ),
+        "unknown_robot": (
+            "{count} responder at the robot {of!r}, which the configuration does not have, so that orders fail: add a [[dispatch.robot]]",
+            "{count} responders at the robot {of!r}, which the configuration does not have, so that orders fail: add a [[dispatch.robot]]",
+        ),
+        "no_model": (
+            "{count} agreement of one-way support that names no model: each region has one, write model = yes",
+            "{count} agreements of one-way support, none of which names a model: each region has one, write model = yes",
+        ),
         "registered_twice": (
             "{count} device registered twice (where the rows differ, nobody is named: the operator asks)",
             "{count} devices registered twice (where the rows differ, nobody is named: the operator asks)",
         ),
         "unowned": ("{count} device nobody owns", "{count} devices nobody owns"),
+        "middle_outside": ("{count} area whose lat, lon lie outside its own border", "{count} areas whose lat, lon lie outside their own border"),
+        "no_centre": (
+            "{count} street or town without a centre: who escalates there goes to the level above",
+            "{count} streets or towns without a centre: who escalates there goes to the level above",
+        ),
+        "few_staff": (
+            "{count} street centre that never has {of} on duty (1 below 20 % aged 60 and more, else 2)",
+            "{count} street centres that never have {of} on duty (1 below 20 % aged 60 and more, else 2)",
+        ),
+        "unnamed": (
+            "{count} station for 100 or more elders with purchased services whose roster names nobody: write people in rosters.csv",
+            "{count} stations for 100 or more elders with purchased services whose rosters name nobody: write people in rosters.csv",
+        ),
+        "never_on_duty": (
+            "{count} responder whose roster has nobody on duty for the next 7 days",
+            "{count} responders whose rosters have nobody on duty for the next 7 days",
+        ),
+        "hours_uncovered": (
+            "{count} area with nobody on duty at {of} (of the next 7 days)",
+            "{count} areas with nobody on duty at {of} (of the next 7 days)",
+        ),
+        "skill_not_counted": (
+            "{count} responder with the skill {of}, which its kind never has: it does not count",
+            "{count} responders with the skill {of}, which their kind never has: it does not count",
+        ),
+        "no_provider_row": (
+            "{count} provider without a row in providers.csv, so that it gets no work",
+            "{count} providers without a row in providers.csv, so that they get no work",
+        ),
+        "agreement_ends": ("{count} provider whose agreement ends within 30 days", "{count} providers whose agreements end within 30 days"),
+        "agreement_ended": (
+            "{count} provider whose agreement has ended, so that it gets no work",
+            "{count} providers whose agreements have ended, so that they get no work",
+        ),
+        "grade_ends": ("{count} provider whose grade ends within 30 days", "{count} providers whose grades end within 30 days"),
+        "grade_ended": ("{count} provider whose grade has ended", "{count} providers whose grades have ended"),
+        "unknown_service": (
+            "{count} provider with the service {of}, which nobody can ask for: correct it, or add a [[service]]",
+            "{count} providers with the service {of}, which nobody can ask for: correct it, or add a [[service]]",
+        ),
+        "aid_ends": ("{count} agreement of mutual aid that ends within 30 days", "{count} agreements of mutual aid that end within 30 days"),
+        "aid_ended": ("{count} agreement of mutual aid that has ended", "{count} agreements of mutual aid that have ended"),
+        "aid_circle": (
+            "{count} that helps itself",
+            "{count} that help one another in a circle by one-way agreements: write both = yes, or end one",
+        ),
+        "model_too_many": ("{count} model that supports more than two", "{count} models that support more than two"),
+        "model_alone": ("{count} model without a partner today", "{count} models without a partner today"),
+        "unknown_class": (
+            "{count} device of class {of!r}, which the configuration does not have, so that its silence means nothing: add a [[device_class]]",
+            "{count} devices of class {of!r}, which the configuration does not have, so that their silence means nothing: add a [[device_class]]",
+        ),
+        "unknown_watch": (
+            "{count} person with watch {of!r}, which the configuration does not have, so that nobody watches: add a [[watch]]",
+            "{count} persons with watch {of!r}, which the configuration does not have, so that nobody watches: add a [[watch]]",
+        ),
+        "alone_unwatched": (
+            "{count} person living alone or without kin has no watch: fill the column watch",
+            "{count} persons living alone or without kin have no watch: fill the column watch",
+        ),
+        "watched_mute": (
+            "{count} person with a watch has neither device nor telephone, so that no sign of life can come: register one",
+            "{count} persons with a watch have neither device nor telephone, so that no sign of life can come: register one",
+        ),
+        "roads_not_in_use": ("travel times by road are configured and not in use, the straight line holds: see gateway roads show",) * 2,
+        "map_boundary_not_used": ("the boundary of the map cannot be used, so that none is shown: see gateway map show",) * 2,
+        "map_layer_not_used": (
+            "{count} layer of the map cannot be used, so that it is not shown: see gateway map show",
+            "{count} layers of the map cannot be used, so that they are not shown: see gateway map show",
+        ),
+        "map_not_approved": (
+            "{count} layer of the map without an approval number: write map.approval",
+            "{count} layers of the map without an approval number: write map.approval",
+        ),
+        "roads_unknown": (
+            "{count} responder for which no travel times by road are prepared, so that the straight line holds: run gateway roads prepare",
+            "{count} responders for which no travel times by road are prepared, so that the straight line holds: run gateway roads prepare",
+        ),
+        "quiet_of_alarms": (
+            "{count} step has quiet hours, which count for nothing when a person or a home cries",
+            "{count} steps have quiet hours, which count for nothing when a person or a home cries",
+        ),
+        "zone_alone": (
+            "{count} zone whose panel is not registered, so that nobody notices when it is silent",
+            "{count} zones whose panel is not registered, so that nobody notices when it is silent",
+        ),
+        "shared_topic": (
+            "{count} lines of two edges that read the same topic of one broker ({of}), so that each alarm comes twice: give it to one edge",
+        )
+        * 2,
+        "shared_session": ("{count} lines of two edges that are {of!r} at one broker, so that each throws the other out: write a client_id for each",)
+        * 2,
+        "shared_peer": ("{count} lines of two edges that dial the same peer ({of}), so that everything is heard twice: leave it to one edge",) * 2,
+        "shared_port": ("{count} lines of two edges that listen on the same address ({of}), so that only the first can: give each a port of its own",)
+        * 2,
+        "line_differs": ("{count} line that {of} describes otherwise: a line must be the same on every machine",) * 2,
+        "installation_differs": (
+            "{count} key that {of} has otherwise, and all machines must have alike",
+            "{count} keys that {of} has otherwise, and all machines must have alike",
+        ),
         "strange_line": (
             "{count} device on line {of!r}, which the configuration does not have",
             "{count} devices on line {of!r}, which the configuration does not have",
@@ -142,15 +374,15 @@ DOUBTS = {
 }
 
 
-def say(doubt: Doubt, language: str) -> str:
+def say(doubt: Doubt, language: str, named: int = NAMED) -> str:
     """One doubt on one line: file, how many of what, and the ids of the first."""
     words = WORDS[language]
     count = len(doubt.ids)
     text = DOUBTS[language][doubt.what][count > 1].format(count=count, of=doubt.of)
-    return f"{doubt.file}{words[':']}{text}{words[':']}{first_of(doubt.ids, language)}"
+    return f"{doubt.file}{words[':']}{text}{words[':']}{first_of(doubt.ids, language, named)}"
 
 
-def first_of(ids: tuple[str, ...], language: str) -> str:
+def first_of(ids: tuple[str, ...], language: str, named: int = NAMED) -> str:
     """The first few, and that there are more."""
     words = WORDS[language]
-    return words["list"].join(ids[:NAMED]) + (words["more"].format(len(ids) - NAMED) if len(ids) > NAMED else "")
+    return words["list"].join(ids[:named]) + (words["more"].format(len(ids) - named) if len(ids) > named else "")

@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def utc_now() -> datetime:
     """Wall clock, aware UTC. Incident times and deadlines use it, because they must survive a restart."""
@@ -16,7 +18,8 @@ def monotonic() -> float:
 
 def micros(at: datetime) -> int:
     """Microseconds since 1970 UTC, the form in which the store keeps a time."""
-    return int(at.timestamp()) * 1_000_000 + at.microsecond
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_micros(value: int) -> datetime:

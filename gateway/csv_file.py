@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 # Somebody repairs them by hand: fifty fit on a page, and the rest are usually the same fault again. They are counted.
 FAULTS_SHOWN = 50
@@ -46,18 +46,36 @@ class FileFaults:
     _shown: list[str] = field(default_factory=list)
     count: int = 0
     is_unread: bool = False
+    lines: set[int] = field(default_factory=set)
 
     def add(self, line: int, column: str, what: str, remedy: str) -> None:
-        """line: as an editor counts, from 1; 0 for the whole file. column: "" for the whole line."""
+        """line: as an editor counts, from 1; 0 for the whole file; below 0 what people corrected, by its number. column: "" for the whole line."""
         self.count += 1
+        self.lines.add(line)
         if len(self._shown) < FAULTS_SHOWN:
-            where = (f" line {line}:" if line else "") + (f" {column}:" if column else "")
+            where = (f" line {line}:" if line > 0 else f" correction {-line}:" if line else "") + (f" {column}:" if column else "")
             self._shown.append(f"{self.path}:{where} {what}; {remedy}")
 
     @property
     def problems(self) -> list[str]:
         hidden = self.count - len(self._shown)
         return self._shown + ([f"{self.path}: {hidden} more fault{'s' if hidden > 1 else ''}; correct those above first"] if hidden else [])
+
+
+class Laid(Protocol):
+    """What people corrected of this table, laid over its rows (gateway.core.corrections.Sheet)."""
+
+    def find(self, header: list[str]) -> Callable[[list[str]], str | None]:
+        """Gives the key of a row that is touched by a correction, None of any other; what `lay` must be asked about."""
+        ...
+
+    def lay(self, line: int, key: str, cells: dict[str, str]) -> dict[str, str] | None:
+        """The row as it is to be read; None: it is left out (removed, or it comes with the rest)."""
+        ...
+
+    def rest(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows that the file does not have."""
+        ...
 
 
 def read_bytes(path: Path, faults: FileFaults) -> bytes:
@@ -74,13 +92,13 @@ def read_bytes(path: Path, faults: FileFaults) -> bytes:
         return b""
 
 
-def read_rows(data: bytes, columns: Mapping[str, Column], faults: FileFaults) -> Iterator[tuple[int, dict[str, object]]]:
+def read_rows(data: bytes, columns: Mapping[str, Column], faults: FileFaults, laid: Laid | None = None) -> Iterator[tuple[int, dict[str, object]]]:
     """(line, cells) of each row, cells without the empty and the faulty ones. UTF-8 with or without BOM, comma, header first."""
-    text = _decode(data, faults)
-    if text is None:
+    if not _is_utf8(data, faults):
         faults.is_unread = True
         return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # decoded piece by piece: a text of 100 million characters would need four times the file while its rows are built
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""), strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -91,21 +109,54 @@ def read_rows(data: bytes, columns: Mapping[str, Column], faults: FileFaults) ->
         if not _is_header_usable([name.strip() for name in header], columns, faults):
             faults.is_unread = True
             return
-        yield from _rows(reader, [(name.strip(), columns[name.strip()]) for name in header], faults)
+        yield from _rows(reader, [(name.strip(), columns[name.strip()]) for name in header], columns, faults, laid)
+        if laid is not None:
+            for line, cells in laid.rest():
+                yield line, parse_cells(line, cells, columns, faults)
     except csv.Error as error:
         faults.is_unread = True
         faults.add(reader.line_num, "", f"is no CSV ({error})", "correct the quotes of that line; what follows was not read")
 
 
-def _rows(reader: Any, cells: list[tuple[str, Column]], faults: FileFaults) -> Iterator[tuple[int, dict[str, object]]]:
+def parse_cells(line: int, cells: Mapping[str, str], columns: Mapping[str, Column], faults: FileFaults) -> dict[str, object]:
+    """One row by the names of its cells. An unknown column is a fault."""
+    values: dict[str, object] = {}
+    for name, text in cells.items():
+        column = columns.get(name)
+        if column is None:
+            faults.add(line, name if _WORD.fullmatch(name) else "", "is no column we know", f"columns: {', '.join(columns)}")
+        elif text:
+            try:
+                values[name] = column.parse(text)
+            except CellFault as fault:
+                faults.add(line, name, fault.what, fault.remedy)
+                continue
+        if column is not None and column.required and not text:
+            faults.add(line, name, "is empty", "write it")
+    for name, column in columns.items():
+        if column.required and name not in cells:
+            faults.add(line, name, "is empty", "write it")
+    return values
+
+
+def _rows(
+    reader: Any, cells: list[tuple[str, Column]], known: Mapping[str, Column], faults: FileFaults, laid: Laid | None
+) -> Iterator[tuple[int, dict[str, object]]]:
     parsers = [(name, column.parse) for name, column in cells]
     required = [name for name, column in cells if column.required]
+    find = laid.find([name for name, _ in cells]) if laid is not None else None
     for row in reader:
         if not row:
             continue
         line = reader.line_num
         if len(row) != len(parsers):
             faults.add(line, "", f"has {len(row)} cells, the header {len(parsers)}", "correct the commas, or put text with a comma in quotes")
+            continue
+        if find is not None and (key := find(row)) is not None:
+            assert laid is not None
+            found = laid.lay(line, key, {name: cell.strip() for (name, _), cell in zip(parsers, row, strict=True)})
+            if found is not None:
+                yield line, parse_cells(line, found, known, faults)
             continue
         values: dict[str, object] = {}
         bad = set()
@@ -124,13 +175,14 @@ def _rows(reader: Any, cells: list[tuple[str, Column]], faults: FileFaults) -> I
         yield line, values
 
 
-def _decode(data: bytes, faults: FileFaults) -> str | None:
+def _is_utf8(data: bytes, faults: FileFaults) -> bool:
     try:
-        return data.decode("utf-8-sig")
+        data.decode()
+        return True
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         faults.add(line, "", "is not UTF-8", "save the file as “CSV UTF-8” (spreadsheets write GBK unless told so)")
-        return None
+        return False
 
 
 def _is_header_usable(header: list[str], columns: Mapping[str, Column], faults: FileFaults) -> bool:

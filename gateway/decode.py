@@ -16,12 +16,15 @@ from typing import Any
 
 import msgspec
 
-from drivers.contract import Codec, Rejected, Signal, believed_time
+from drivers.contract import Codec, Rejected, Signal, Surroundings, believed_time, place_of
+from drivers.mappings import load_profile, shipped_names
+from drivers.mqtt.mapping import MappingCodec
 from drivers.registry import DRIVERS, Driver, Transport, codec_for, driver_for
 from gateway import decode_calls
 from gateway.capture_file import CaptureError, Packet, hep_packets, read_capture, sip_messages
 from gateway.clock import utc_now
-from gateway.config import CallsConfig, LineConfig
+from gateway.config import CallsConfig, LineConfig, with_absolute_files
+from gateway.coordinates import Datum
 from gateway.decode_sip import Result, SipDesk, split_text
 from gateway.errors import ConfigError, GatewayError
 from gateway.recording import CODECS as CONVERSATIONS
@@ -29,7 +32,8 @@ from gateway.recording import read_conversation, read_recording
 
 MAX_INPUT = 256 * 1024 * 1024  # bytes; a day of SIP at a hotline is less
 MAX_TIMERS = 1000  # timers run out after the last byte; a codec has a few
-PROFILES = ("generic", "station_reply")  # what `mqtt` stands for, tried in this order
+PROFILES = ("generic", "station_reply")  # what `mqtt` stands for, tried in this order; then the mapping profiles that we ship
+MAPPING = "mapping"
 SIP = ("sip", "scaip")  # scaip is a body that a sip line reads
 CODECS = sorted({"mqtt", "scaip", *DRIVERS})
 CAPTURES = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")  # how pcap and pcapng begin
@@ -43,6 +47,7 @@ FORMS = {
 }
 
 Found = Signal | Rejected
+WHY = "why"  # of a rejection: whose it is and what is wrong, for standard error; the fields on standard output are those of every codec
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,7 +57,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_input(decode)
     decode.add_argument("--topic", help="topic of an MQTT message")
     decode.add_argument("--retain", action="store_true", help="the broker kept the MQTT message")
-    decode.add_argument("--profile", action="append", metavar="P", help=f"broker codecs to try in order; default: {', '.join(PROFILES)}")
+    decode.add_argument(
+        "--profile",
+        action="append",
+        metavar="P",
+        help=f"mapping profiles (name or file) or broker codecs to try in order; default: {', '.join(PROFILES)}, and all that we ship",
+    )
     decode.set_defaults(run=run)
     calls = commands.add_parser("calls", help="read a capture of telephony; one JSON object a call")
     calls.add_argument("codec", metavar="CODEC", choices=("sip", "hep", "ami", "esl"), help="sip, hep, ami or esl")
@@ -66,7 +76,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     for name, means in FORMS.items():
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=means)
     parser.add_argument("--config", metavar="LINE.toml", help="a [[line]] table as in gateway.toml; [calls] counts too")
-    parser.add_argument("--now", type=_instant, help="fixes the clock, for instance 2026-03-14T09:26:53Z")
+    parser.add_argument("--now", type=instant, help="fixes the clock, for instance 2026-03-14T09:26:53Z")
     _allow_any_order(parser)
 
 
@@ -84,7 +94,8 @@ def _allow_any_order(parser: argparse.ArgumentParser) -> None:
     parser.parse_known_args = parse  # type: ignore[method-assign]
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """An aware time for argparse; without a zone it is UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
@@ -120,18 +131,17 @@ def _guarded(command: Callable[[argparse.Namespace], int], args: argparse.Namesp
 
 
 def _decode(args: argparse.Namespace) -> int:
-    line, calls = _read_config(args, {"mqtt": PROFILES, "scaip": ("sip",)})
+    line, calls = _read_config(args, {"mqtt": (*PROFILES, MAPPING), "scaip": ("sip",)})
     data = _read_input(args.file)
     if args.codec not in CODECS:
         raise GatewayError(f"codec {args.codec!r} is not known; use one of {', '.join(CODECS)}")
-    names = tuple(args.profile or PROFILES) if args.codec == "mqtt" else (args.codec,)
-    driver = driver_for("sip" if args.codec == "scaip" else names[0])
+    driver = driver_for({"scaip": "sip", "mqtt": PROFILES[0]}.get(args.codec, args.codec))
     _check_form(args, data)
     if not data.strip():
         return _no_input(args)
     options = line.options if line is not None else {}
     if driver.transport is Transport.BROKER:
-        found = _decode_publish([codec_for(name, options, calls) for name in names], args, data)
+        found = _decode_publish(_broker_codecs(args, line, calls), args, data)
     elif args.topic or args.retain or args.profile:
         raise GatewayError(f"--topic, --retain and --profile belong to mqtt, not to {args.codec}")
     elif args.codec in SIP:
@@ -140,14 +150,36 @@ def _decode(args: argparse.Namespace) -> int:
         told = read_conversation(args.codec, _packets(args, data, is_text=True), options, calls, args.now)
         found = (_shown(one.found, one.at, b"", []) for one in told)
     else:
-        found = _decode_packets(driver, lambda: codec_for(names[0], options, calls), args, data)
+        found = _decode_packets(driver, lambda: codec_for(args.codec, options, calls, _place(args)), args, data)
     read = rejected = 0
     for one in found:
+        why = one.pop(WHY, "")
         print(json.dumps(one, ensure_ascii=False, default=str))
+        if why:
+            print(f"gateway decode: {one['rejected']}: {why}", file=sys.stderr)
         read, rejected = read + ("rejected" not in one), rejected + ("rejected" in one)
+        if one.get("rejected") == "wrong_key":
+            print("gateway decode: encrypted, and the account's key is missing or wrong: --config with a [[line]] that has it", file=sys.stderr)
     if not read and not rejected:
         print(f"gateway decode: {_nothing(args)}", file=sys.stderr)
+    elif not read and args.form is None and _looks_like_hex(data):
+        print("gateway decode: nothing could be read; if these are the hex digits of the bytes, add --hex", file=sys.stderr)
     return 0 if read and not rejected else 1
+
+
+def _looks_like_hex(data: bytes) -> bool:
+    """Digits that spell text: a block of Contact ID is made of hex digits, too."""
+    try:
+        spelt = bytes.fromhex(data.decode("ascii"))
+    except ValueError:
+        return False
+    return sum(32 <= byte < 127 for byte in spelt) > 0.8 * len(spelt)
+
+
+def _place(args: argparse.Namespace) -> Surroundings:
+    """No line, no register; the clock stands still where --now fixes it."""
+    at: datetime | None = args.now
+    return Surroundings() if at is None else Surroundings(utc_now=lambda: at)
 
 
 def _calls(args: argparse.Namespace) -> int:
@@ -225,7 +257,7 @@ def _read_config(args: argparse.Namespace, codecs: dict[str, tuple[str, ...]]) -
     fitting = [line for line in lines if line.codec in names]
     if not fitting:
         raise ConfigError([f"{args.config}: has no [[line]] with codec {' or '.join(names)}; write one"])
-    return fitting[0], calls
+    return with_absolute_files(fitting[0], Path(args.config).resolve().parent), calls
 
 
 def _read_input(name: str) -> bytes:
@@ -251,16 +283,20 @@ def _packets(args: argparse.Namespace, data: bytes, *, is_text: bool) -> Iterato
     elif form == "hexl":
         for line in data.decode("ascii", "replace").splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
-                yield Packet(0.0, nobody, nobody, _from_hex(line.split()[-1]))
+                yield Packet(0.0, nobody, nobody, from_hex(line.split()[-1]))
     elif form == "text" and args.codec in SIP:
         yield from (Packet(0.0, nobody, nobody, one) for one in split_text(data))
     else:
-        yield Packet(0.0, nobody, nobody, data if form == "text" else _from_hex(data.decode("ascii", "replace")))
+        yield Packet(0.0, nobody, nobody, data if form == "text" else from_hex(data.decode("ascii", "replace")))
 
 
-def _from_hex(text: str) -> bytes:
+def from_hex(text: str) -> bytes:
+    """The bytes of hex digits; GatewayError when it is no hex."""
+    digits = "".join(text.split())
+    if len(digits) % 2 and not digits.strip("0123456789abcdefABCDEF"):
+        raise GatewayError(f"{len(digits)} hex digits: a byte has two, one is missing or too many")
     try:
-        return bytes.fromhex("".join(text.split()))
+        return bytes.fromhex(digits)
     except ValueError as error:
         raise GatewayError(f"this is no hex ({error}); use --text for characters") from error
 
@@ -307,7 +343,10 @@ def _decode_stream(driver: Driver, codec: Codec, payloads: Sequence[bytes], now:
                 yield _shown(one, at, reply, chatter)
                 chatter, said = [], b""
     for one in _run_out(codec, now):
-        yield _shown(one, at, b"", [])
+        codec.confirm(one)
+        yield _shown(one, at, codec.data_to_send(), [])
+    if chatter:  # behind the last result, or with none: a poll's answer, the end of a dialogue
+        print(f"gateway decode: the line would also send {' '.join(said.hex() for said in chatter)}", file=sys.stderr)
 
 
 def _run_out(codec: Codec, now: float) -> Iterator[Found]:
@@ -328,21 +367,76 @@ def _decode_datagrams(codec: Any, args: argparse.Namespace, packets: Iterator[Pa
             yield _shown(one, at, b"", [])
 
 
+def _broker_codecs(args: argparse.Namespace, line: LineConfig | None, calls: CallsConfig) -> list[Any]:
+    """One codec for each profile that was asked for: of the command line, else of the line, else all there are."""
+    place = _place(args)
+    names: Sequence[str] = args.profile or ((line.codec,) if line is not None else PROFILES if args.codec == "mqtt" else (args.codec,))
+    options = line.options if line is not None else {}
+    codecs: list[Any] = []
+    for name in names:
+        if name == MAPPING and options.get("mappings"):
+            codecs.append(codec_for(MAPPING, options, calls, place))
+            refused = codecs[-1].refused
+            if refused:
+                raise ConfigError([one.fault for one in refused])
+        elif name in DRIVERS and name != MAPPING:
+            if driver_for(name).transport is not Transport.BROKER:
+                raise GatewayError(f"--profile {name}: is no codec of a broker; write a mapping profile, or one of {', '.join(PROFILES)}")
+            codecs.append(codec_for(name, options if line is not None and line.codec == name else {}, calls, place))
+        elif name != MAPPING:
+            codecs.append(profile_codec(name, place))
+    if not options.get("mappings") and (MAPPING in names or (args.codec == "mqtt" and not args.profile and line is None)):
+        codecs += _shipped_codecs(place)
+    return codecs
+
+
+def profile_codec(name: str, place: Surroundings) -> MappingCodec:
+    """A codec with this one profile. ConfigError: it cannot be used, each fault with file and line."""
+    loaded = load_profile(name)
+    if loaded.profile is None:
+        raise ConfigError(loaded.told())
+    return MappingCodec([loaded.profile], place)
+
+
+def _shipped_codecs(place: Surroundings) -> Iterator[MappingCodec]:
+    """One for each profile that we ship; a faulty one is told of, and left out."""
+    for name in shipped_names():
+        try:
+            yield profile_codec(name, place)
+        except ConfigError as error:
+            print(f"gateway decode: left out: {error.problems[0]}", file=sys.stderr)
+
+
 def _decode_publish(codecs: list[Any], args: argparse.Namespace, data: bytes) -> Iterator[dict[str, object]]:
-    """The first profile whose topics fit. PUBACK carries no more than the packet's number, which a paste does not have."""
+    """The first codec that reads it. PUBACK carries no more than the packet's number, which a paste does not have."""
     if args.topic is None:
-        raise GatewayError(f"an MQTT message needs --topic, for instance --topic {codecs[0].topics[0].replace('+', 'ID')}")
+        raise GatewayError("an MQTT message needs --topic, for instance --topic wearables/ID/event")
     if args.form == "pcap":
         raise GatewayError("MQTT messages cannot be read out of a capture; paste the payload")
     at = args.now or utc_now()
     for packet in _packets(args, data, is_text=True):
-        found: list[Found] = []
-        for codec in codecs:
-            found = codec.receive_message(args.topic, packet.payload, args.retain, False, 0.0, at)
-            if not all(isinstance(one, Rejected) and one.reason == "bad_topic" for one in found):
-                break
-        for one in found:
+        for one in _first_reading(codecs, args, packet.payload, at):
             yield _shown(one, at, b"", [])
+
+
+def _first_reading(codecs: list[Any], args: argparse.Namespace, payload: bytes, at: datetime) -> list[Found]:
+    """Of the first codec whose topics fit; a profile has to make something of it, too. Else the first refusal that says more than "not mine"."""
+    refusals: list[list[Found]] = []
+    is_read = False
+    for codec in codecs:
+        found: list[Found] = codec.receive_message(args.topic, payload, args.retain, False, 0.0, at)
+        is_profile = isinstance(codec, MappingCodec)
+        if any(isinstance(one, Signal) for one in found):
+            return found
+        if not found:
+            is_read = True
+        elif not all(isinstance(one, Rejected) and one.reason in ("bad_topic", "no_rule") for one in found):
+            if not is_profile:
+                return found
+            refusals.insert(0, found)
+        else:
+            refusals.append(found)
+    return [] if is_read else refusals[0] if refusals else []
 
 
 # --- output
@@ -355,13 +449,19 @@ def _shown_sip(result: Result) -> dict[str, object]:
     return shown | ({"replies_hex": [one.hex() for one in result.replies]} if len(result.replies) > 1 else {})
 
 
+def shown(one: Signal | Rejected, at: datetime) -> dict[str, object]:
+    """A signal or rejection of a broker under the names of decode.md."""
+    return {name: value for name, value in _shown(one, at, b"", []).items() if name != WHY}
+
+
 def _shown(one: Found, at: datetime, reply: bytes, chatter: list[bytes]) -> dict[str, object]:
     """The names of decode.md. What is unknown is absent."""
     if isinstance(one, Rejected):
-        said: dict[str, object] = {"rejected": one.reason, "raw_hex": one.raw.hex()}
+        said: dict[str, object] = {"rejected": one.reason, "raw_hex": one.raw.hex(), WHY: ": ".join(filter(None, (one.device, one.detail)))}
         return said | ({"reply_hex": reply.hex()} if reply else {})
     occurred_at, source, reason = believed_time(one.time, at)
-    has_place = one.lat is not None and one.lon is not None
+    place = place_of(one)
+    true = place.into(Datum.WGS84) if place is not None else None
     shown: dict[str, object | None] = {
         "kind": str(one.kind),
         "kind_raw": one.kind_raw,
@@ -372,12 +472,12 @@ def _shown(one: Found, at: datetime, reply: bytes, chatter: list[bytes]) -> dict
         "occurred_at": occurred_at.isoformat().replace("+00:00", "Z"),
         "time_source": source,
         "time_reason": reason,
-        "lat": one.lat if has_place else None,
-        "lon": one.lon if has_place else None,
-        "datum": one.datum if has_place else None,
-        "wgs84": [one.lat, one.lon] if has_place and one.datum == "wgs84" else None,
+        "lat": place.lat if place else None,
+        "lon": place.lon if place else None,
+        "datum": str(place.datum) if place else None,
+        "wgs84": [true.lat, true.lon] if true and true.datum is Datum.WGS84 else None,
         "fix_valid": one.fix_valid,
-        "accuracy_m": one.accuracy_m if has_place else None,
+        "accuracy_m": one.accuracy_m if place else None,
         "battery_pct": one.battery_pct,
         "battery_mv": one.battery_mv,
         "rssi_dbm": one.rssi_dbm,

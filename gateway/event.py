@@ -57,6 +57,7 @@ class Group(StrEnum):
     LIFE = "life"
     PEOPLE = "people"
     SUBJECTLESS = "subjectless"
+    SERVICE = "service"
     MACHINE = "machine"
 
 
@@ -98,6 +99,8 @@ class Kind(StrEnum):
     LINE_LOST = "line_lost"
     LINE_RESTORED = "line_restored"
     GAP = "gap"
+    SELF_TEST_MISSED = "self_test_missed"  # synthetic alarms of ours do not come back (gateway.self_test)
+    PRESS_DUE = "press_due"  # nobody has pressed a device that is to be tried now and then
     # telephone
     CALL_OFFERED = "call_offered"
     CALL_RINGING = "call_ringing"
@@ -150,6 +153,25 @@ class Kind(StrEnum):
     DIAL = "dial"
     HANG_UP = "hang_up"
     TRANSFER = "transfer"
+    ANSWER = "answer"  # a ringing call was sent to the telephone of who answers it
+    RECORD = "record"  # what a caller of whom nobody knows anything says of themselves
+    ABSENCE = "absence"
+    ABSENCE_OVER = "absence_over"
+    HOLD = "hold"
+    RESUME = "resume"
+    WAIVE = "waive"
+    HANDLE = "handle"
+    RULING = "ruling"
+    ACCESS = "access"  # logged in, out, refused, locked, unlocked: facts.what says it
+    ACCOUNT = "account"  # an account was made or changed
+    SHIFT = "shift"  # one shift has handed over to the next
+    SEARCHED = "searched"
+    EXPORTED = "exported"
+    CORRECTED = "corrected"  # the register, by a person
+    LISTENED = "listened"  # to a recording
+    BROADCAST = "broadcast"  # a supervisor to everybody on duty, or to stations
+    # an ordinary service is wanted (the N of 1+N, domain 1.5)
+    SERVICE_REQUEST = "service_request"
     # no subject known
     CANCEL = "cancel"
     RESTORE = "restore"
@@ -161,6 +183,9 @@ class Kind(StrEnum):
     REMIND = "remind"
     STARTED = "started"
     CLOCK_STEP = "clock_step"
+    INFORMED = "informed"
+    AUDIT = "audit"
+    PURGED = "purged"
 
 
 class KindFacts(msgspec.Struct, frozen=True):
@@ -195,7 +220,8 @@ def _table() -> dict[Kind, KindFacts]:
     add(Group.DEVICE, "tamper device_removed fault offline", minor, ends=True)
     add(Group.DEVICE, "low_battery", warning, ends=True)
     add(Group.DEVICE, "online power_back", none)
-    add(Group.LINE, "line_lost", major, ends=True)
+    add(Group.LINE, "line_lost self_test_missed", major, ends=True)
+    add(Group.LINE, "press_due", warning, ends=True)
     add(Group.LINE, "line_restored gap", none)
     add(Group.TELEPHONE, "call_offered call_ringing call_transferred call_ended", none)
     add(Group.TELEPHONE, "call_answered call_failed", minor)
@@ -209,11 +235,13 @@ def _table() -> dict[Kind, KindFacts]:
     add(
         Group.PEOPLE,
         "acknowledge release assign dispatch withdraw accept decline en_route arrived done escalate merge unmerge shelve unshelve"
-        " note resolve call_back complain hand_over viewed reveal identify step duty dial hang_up transfer",
+        " note resolve call_back complain hand_over viewed reveal identify step duty dial hang_up transfer answer record absence absence_over"
+        " hold resume waive handle ruling access account shift searched exported corrected listened broadcast",
         none,
     )
     add(Group.SUBJECTLESS, "cancel restore test", none)
-    add(Group.MACHINE, "sent failed expired remind started clock_step", none)
+    add(Group.SERVICE, "service_request", warning)
+    add(Group.MACHINE, "sent failed expired remind started clock_step informed audit purged", none)
     return {Kind(name): facts for _, names, facts in rows for name in names.split()}
 
 
@@ -221,8 +249,11 @@ KINDS: dict[Kind, KindFacts] = _table()
 ALARM_KINDS = frozenset(kind for kind, facts in KINDS.items() if facts.group in (Group.PERSON, Group.ENVIRONMENT))
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A place on the earth: WGS-84 degrees. `source` is gnss, network, reported, home or area; `datum` what the device sent."""
+class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A place on the earth: WGS-84 degrees, converted at the door. `source` is gnss, network, reported, home or area.
+
+    datum: what the device sent: wgs84, gcj02, bd09, or unknown: then nothing was converted, and accuracy_m is 700 at least.
+    """
 
     lat: float
     lon: float
@@ -232,13 +263,16 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     datum: str = "wgs84"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One observed fact. Absent means absent, never 0. Times are aware UTC.
 
     kind, phase   closed lists above; kind_raw is the vendor's own code
     line, device  where it came from; device is the address as the protocol has it
     dedup         the message's identity within its line, or None when the protocol gives none (invariant 3)
+    severity      None, or how bad a `general` alarm of this device can be at most; of other kinds it says nothing
     late          None, or why it is history (backfill, replayed, queued): history never raises a live alarm by itself
+    edge          None, or the thing whose state this tells (RAISE: it is so, CLEAR: it is not): only a change is news. edge_s: seconds after
+                  which the same state is news again, None for never
     detail        protocol facts worth showing (zone, code, call, dialled number); JSON values only
     raw           the bytes, kept for proof; not part of the JSON form
     """
@@ -256,12 +290,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_reason: str | None = None
     integrity: str = "unverified"
     certainty: Certainty | None = None
+    severity: Severity | None = None
     position: Position | None = None
     battery_pct: float | None = None
     battery_mv: int | None = None
     rssi_dbm: float | None = None
     vitals: dict[str, float] = {}
     late: str | None = None
+    edge: str | None = None
+    edge_s: float | None = None
     detail: dict[str, object] = {}
     raw: bytes = b""
 

@@ -5,20 +5,22 @@ machine come singly.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-import msgspec
 import structlog
 
-from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
+from drivers.contract import DUPLICATE, STORED, TESTED, Rejected, Verdict
 from gateway.clock import monotonic, utc_now
 from gateway.core import decide
-from gateway.core.command import Command, on_command
-from gateway.core.escalation import on_deadline
+from gateway.core.account import AccessWrite
+from gateway.core.corrections import CorrectionWrite
+from gateway.core.escalation import on_deadline, shifted
 from gateway.core.hand_over import Taken, told
-from gateway.core.incident import Incident
-from gateway.core.orders import delivered
+from gateway.core.orders import delivered, informed
+from gateway.core.orders import told as device_told
+from gateway.core.reported import ReportWrite
 from gateway.core.state import Draft, Record, Refusal
 from gateway.dispatch.outbox import Key, Outbox
 from gateway.errors import Refused, StoreDown
@@ -45,11 +47,29 @@ class Timekeeper(Protocol):
     def look_again(self, incident: str) -> None:
         """Its deadline could not be handled now."""
 
+    def due_again(self, names: Sequence[str]) -> None:
+        """They could not be looked at now."""
+
+    def due_singly(self, names: Sequence[str]) -> None:
+        """One of them cannot be looked at: each by itself."""
+
     def report_again(self, key: Key, failed: str | None) -> None:
         """The report could not be written now."""
 
     def step_again(self, step: timedelta) -> None:
         """The deadlines could not be shifted now."""
+
+    def telling_written(self, telling: str) -> None:
+        """What became of it is on disk."""
+
+    def telling_again(self, incident: str, telling: str, reason: str) -> None:
+        """It could not be written now."""
+
+    def notice_written(self, notice: str) -> None:
+        """What became of it is on disk."""
+
+    def notice_again(self, incident: str, notice: str, reason: str) -> None:
+        """It could not be written now."""
 
     def hand_over_written(self, delivery: str) -> None:
         """What another hotline said is on disk."""
@@ -135,6 +155,9 @@ class Incoming(Item):
             if outcome == decide.DUPLICATE:
                 self.verdict = DUPLICATE
                 return
+            if outcome == decide.TESTED:
+                self.verdict = TESTED
+                return
             reason = outcome
         self.verdict = Verdict("refused", reason)
         detail = event.detail if isinstance(event, Rejected) else ""
@@ -143,8 +166,9 @@ class Incoming(Item):
             decide.on_event(draft, self.in_place, now)
 
     def settled(self) -> None:
-        if self.verdict is STORED:
+        if self.verdict is STORED or self.verdict is TESTED:
             self.books.accept()
+            self.books.tested += self.verdict is TESTED
         elif self.verdict is DUPLICATE:
             self.books.fold()
         else:
@@ -176,68 +200,104 @@ def _bare(event: Event, reason: str) -> Event:
     return Event(kind=Kind.GENERAL, line=event.line, device=device, received_at=event.received_at, occurred_at=event.received_at, detail=detail)
 
 
-class Commanded(Item):
-    """An operator's wish."""
+class Asked(Item):
+    """Somebody waits for the answer: what came of it, or why nothing did."""
 
-    __slots__ = ("answer", "command", "done")
+    __slots__ = ("answer",)
 
-    def __init__(self, command: Command, answer: "asyncio.Future[Incident]") -> None:
-        self.command = command
+    def __init__(self, answer: "asyncio.Future[Any]") -> None:
         self.answer = answer
-        self.done: Incident | Refused | None = None
-
-    def decide(self, draft: Draft, now: datetime) -> None:
-        try:
-            self.done = on_command(draft, self.command, now)
-        except Refused as refused:
-            self.done = refused
-
-    def settled(self) -> None:
-        if self.answer.done():
-            return
-        if isinstance(self.done, Refused):
-            self.answer.set_exception(self.done)
-        elif self.done is not None:
-            self.answer.set_result(self.done)
 
     def handed_back(self) -> None:
-        self._fail(StoreDown("the store takes nothing at the moment; try again"))
+        self.fail(StoreDown("the store takes nothing at the moment; try again"))
 
     def condemned(self, reason: str) -> bool:
-        self._fail(Refused(reason, 500))
-        return False
+        self.fail(Refused(reason, 500))
+        return super().condemned(reason)
 
-    def _fail(self, error: Exception) -> None:
+    def succeed(self, result: object = None) -> None:
+        """Whoever has given up waiting hears nothing."""
+        if not self.answer.done():
+            self.answer.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        """As `succeed`."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
-class Fact(Item):
-    """Something that concerns no incident: start, duty."""
+class Wanted(Asked):
+    """What a person wants done, and may be refused: a command, an absence, a ruling."""
 
-    __slots__ = ("answer", "record")
+    __slots__ = ("_do", "_done", "_refused")
 
-    def __init__(self, record: Record, answer: "asyncio.Future[None]") -> None:
+    def __init__(self, do: Callable[[Draft, datetime], object], answer: "asyncio.Future[Any]") -> None:
+        super().__init__(answer)
+        self._do = do
+        self._done: object = None
+        self._refused: Refused | None = None
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        self._refused = None
+        try:
+            self._done = self._do(draft, now)
+        except Refused as refused:
+            self._refused = refused
+
+    def settled(self) -> None:
+        if self._refused is not None:
+            self.fail(self._refused)
+        else:
+            self.succeed(self._done)
+
+
+class Fact(Asked):
+    """Something that concerns no incident: start, duty, log-in. access: rows of accounts and sessions that go with it."""
+
+    __slots__ = ("access", "record")
+
+    def __init__(self, record: Record, answer: "asyncio.Future[None]", access: AccessWrite | None = None) -> None:
+        super().__init__(answer)
         self.record = record
-        self.answer = answer
+        self.access = access
 
     def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  one signature for all
         draft.records.append(self.record)
+        if self.access is not None:
+            draft.access.append(self.access)
 
     def settled(self) -> None:
-        if not self.answer.done():
-            self.answer.set_result(None)
+        self.succeed()
 
-    def handed_back(self) -> None:
-        self._fail(StoreDown("the store takes nothing at the moment; try again"))
 
-    def condemned(self, reason: str) -> bool:
-        self._fail(Refused(reason, 500))
-        return super().condemned(reason)
+class Corrected(Fact):
+    """Somebody corrected the register: the statement and what the journal says of it go to disk together."""
 
-    def _fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    __slots__ = ("write",)
+
+    def __init__(self, record: Record, write: CorrectionWrite, answer: "asyncio.Future[None]") -> None:
+        super().__init__(record, answer)
+        self.write = write
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        super().decide(draft, now)
+        draft.corrections.append(self.write)
+
+
+class Reported(Asked):
+    """How far somebody outside was told (gateway.upward). It changes nothing here, so it is not journalled."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: ReportWrite, answer: "asyncio.Future[None]") -> None:
+        super().__init__(answer)
+        self.write = write
+
+    def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  one signature for all
+        draft.reports.append(self.write)
+
+    def settled(self) -> None:
+        self.succeed()
 
 
 class Due(Item):
@@ -269,6 +329,27 @@ class Due(Item):
         return super().condemned(reason)
 
 
+class Lapsed(Item):
+    """Names have come due that are no incidents': devices that should have spoken, people who should have."""
+
+    __slots__ = ("names", "pipeline")
+
+    def __init__(self, names: Sequence[str], pipeline: Timekeeper) -> None:
+        self.names = names
+        self.pipeline = pipeline
+
+    def decide(self, draft: Draft, now: datetime) -> None:
+        decide.on_due(draft, self.names, now)
+
+    def handed_back(self) -> None:
+        self.pipeline.due_again(self.names)
+
+    def condemned(self, reason: str) -> bool:
+        if len(self.names) > 1:  # the others must not go unnoticed for the sake of one
+            self.pipeline.due_singly(self.names)
+        return super().condemned(reason)
+
+
 class Delivered(Item):
     """A channel reports that an order has left, or never will."""
 
@@ -289,6 +370,50 @@ class Delivered(Item):
 
     def handed_back(self) -> None:
         self.pipeline.report_again(self.key, self.failed)
+
+
+class Told(Item):
+    """A line reports that a device was told something, or will not be."""
+
+    __slots__ = ("at", "incident", "pipeline", "reason", "telling")
+
+    def __init__(self, incident: str, telling: str, reason: str, pipeline: Timekeeper) -> None:
+        self.incident = incident
+        self.telling = telling
+        self.reason = reason
+        self.pipeline = pipeline
+        self.at = utc_now()
+
+    def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  it counts when it was, not when it is written
+        device_told(draft, self.incident, self.telling, self.reason, self.at)
+
+    def settled(self) -> None:
+        self.pipeline.telling_written(self.telling)
+
+    def handed_back(self) -> None:
+        self.pipeline.telling_again(self.incident, self.telling, self.reason)
+
+
+class Informed(Item):
+    """A channel reports that somebody was told who is not asked to come, or will not be."""
+
+    __slots__ = ("at", "incident", "notice", "pipeline", "reason")
+
+    def __init__(self, incident: str, notice: str, reason: str, pipeline: Timekeeper) -> None:
+        self.incident = incident
+        self.notice = notice
+        self.reason = reason
+        self.pipeline = pipeline
+        self.at = utc_now()
+
+    def decide(self, draft: Draft, now: datetime) -> None:  # noqa: ARG002  it counts when it was, not when it is written
+        informed(draft, self.incident, self.notice, self.reason, self.at)
+
+    def settled(self) -> None:
+        self.pipeline.notice_written(self.notice)
+
+    def handed_back(self) -> None:
+        self.pipeline.notice_again(self.incident, self.notice, self.reason)
 
 
 class HandedOver(Item):
@@ -326,7 +451,7 @@ class ClockStep(Item):
         draft.record(Kind.CLOCK_STEP, now, step_s=self.step.total_seconds())
         for incident in draft.base.open_incidents:
             current = draft.incidents.get(incident.id) or incident
-            draft.put(msgspec.structs.replace(current, deadlines={name: at + self.step for name, at in current.deadlines.items()}))
+            draft.put(shifted(current, self.step))
 
     def handed_back(self) -> None:
         self.pipeline.step_again(self.step)

@@ -38,14 +38,16 @@ class Books:
 
     received    counted when the line hands a message over; in_flight until its fate is committed
     rejected    by reason, from the codec's closed list
+    tested      of the accepted: synthetic alarms of our own, which say nothing of whether anybody else speaks on the line
     """
 
-    __slots__ = ("accept_seconds", "accepted", "duplicate", "in_flight", "line", "received", "rejected", "state")
+    __slots__ = ("accept_seconds", "accepted", "duplicate", "in_flight", "line", "received", "rejected", "state", "tested")
 
     def __init__(self, line: str, accept_seconds: Histogram) -> None:
         self.line = line
         self.received = 0
         self.accepted = 0
+        self.tested = 0
         self.duplicate = 0
         self.rejected: dict[str, int] = {}
         self.in_flight = 0
@@ -76,6 +78,11 @@ class Books:
         """So many were refused for our own fault (store down, busy): the line will hand them over again, so they were never received."""
         self.received -= count
         self.in_flight -= count
+
+    @property
+    def heard(self) -> int:
+        """Messages of others whose fate is committed: what says that the line is not silent."""
+        return self.accepted - self.tested + self.duplicate + sum(self.rejected.values())
 
     @property
     def unaccounted(self) -> int:
@@ -211,12 +218,15 @@ class Metrics:
         self.config_info = Gauge("gateway_config_info", "1 for the version of the configuration in force", ("version",), registry=registry)
         self.store_down = Gauge("gateway_store_down", "1 while nothing can be written", registry=registry)
         self.consoles = Gauge("gateway_consoles", "Consoles connected", registry=registry)
+        self.clock_steps = Counter("gateway_clock_steps", "Steps of the wall clock by more than 2 s", registry=registry)
         build = Gauge("gateway_build_info", "1 for the version that runs", ("version", "python"), registry=registry)
         build.labels(own_version(), platform.python_version()).set(1)
         self.calls = CallBooks(
             histogram("gateway_call_answer_seconds", "Call offered to call answered by a person", PEOPLE, ("hotline",)),
             Counter("gateway_calls_total", "Calls whose fate is known, by outcome", ("hotline", "outcome"), registry=registry),
         )
+        self.notices = Counter("gateway_notices_total", "Attempts to tell family or a home district", ("moment", "result"), registry=registry)
+        self.tellings = Counter("gateway_tellings_total", "Attempts to tell a device something", ("word", "result"), registry=registry)
         self.hand_overs = Counter(
             "gateway_hand_overs_total", "Attempts to hand a matter over, and matters taken over", ("hotline", "result"), registry=registry
         )
@@ -232,6 +242,11 @@ class Metrics:
         if found is None:
             found = self._books[line] = Books(line, self._accept_seconds.labels(line))
         return found
+
+    @property
+    def all_books(self) -> list[Books]:
+        """Those of every line, by name."""
+        return [self._books[name] for name in sorted(self._books)]
 
     def close_books(self, line: str) -> None:
         """The line was taken out of the configuration."""

@@ -4,12 +4,14 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable
+from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import phonenumbers
 
+from gateway.coordinates import Datum
 from gateway.csv_file import CellFault
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -18,12 +20,16 @@ SEPARATOR = ";"  # between several values in one cell
 EMERGENCY = re.compile(r"1\d\d")  # 110, 119, 120: no subscriber's number, and the only thing that may stand in place of one
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # part of a topic and of a URL: no / + # and no space
-_ADDRESS = re.compile(r"[!-~]{1,64}")  # a device's address as its protocol has it: printable ASCII
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # as the configuration has names
+_MAX_ADDRESS = 128  # characters, as of an MQTT device: a friendly name may be 厨房 or "floor 2/room 7/cord"
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 _DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+_DAYS = re.compile(r"[1-7](-[1-7])?")
 NUMBER_LIKE = re.compile(r"[+(]?[0-9][0-9 ()\u3000-]*")
 _SIP = re.compile(r"sips?:[0-9A-Za-z_.!~*'()&=+$,;?/%-]{1,64}@[0-9A-Za-z.:\[\]-]{1,128}(;[0-9A-Za-z=_.-]+)*")
 _URL = re.compile(r"https?://[!-~]+")
+MAIL = re.compile(r"[0-9A-Za-z.!#$%&'*+/=?^_`{|}~-]{1,64}@[0-9A-Za-z][0-9A-Za-z.-]{0,252}")
+ROBOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # gateway.config.words.Name
 _HAN_NAME = re.compile(r"[㐀-䶿一-鿿\U00020000-\U0003ffff·]+")
 _PHONE_NOISE = str.maketrans("", "", " -()\u3000\u2010\u2011\u2012\u2013")
 _LOCAL = re.compile(r"[2-8]\d{6,7}")
@@ -41,10 +47,17 @@ def identifier(text: str) -> str:
     return text
 
 
+def section(text: str) -> str:
+    """The name of a [[device_class]] or [[watch]] of the configuration."""
+    if not _NAME.fullmatch(text):
+        raise CellFault("is no name of a section", "write the name of a [[device_class]] or [[watch]]: lower case, digits, - and _")
+    return text
+
+
 def address(text: str) -> str:
     """A device's address on its line."""
-    if not _ADDRESS.fullmatch(text):
-        raise CellFault("is no address of a device", "use up to 64 printable ASCII characters without spaces, as the protocol has it")
+    if len(text) > _MAX_ADDRESS or not text.isprintable():
+        raise CellFault("is no address of a device", f"use up to {_MAX_ADDRESS} printable characters, as the protocol has it")
     return text
 
 
@@ -87,6 +100,13 @@ def word(kind: type[Word]) -> Callable[[str], Word]:
     return parse
 
 
+def datum(text: str) -> Datum:
+    """In which system a home's coordinates are written: as its geocoder has them."""
+    if text not in (Datum.WGS84, Datum.GCJ02, Datum.BD09):
+        raise CellFault("is not a word of the list", "write wgs84, gcj02 (Amap, Tencent) or bd09 (Baidu)")
+    return Datum(text)
+
+
 def several(parse: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     """Values separated by SEPARATOR; equal cells share one tuple (a hundred thousand persons have a dozen different ones)."""
 
@@ -118,6 +138,32 @@ def day(text: str) -> str:
     return text
 
 
+def date_of(text: str) -> date:
+    """A day that exists, as YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(day(text))
+    except ValueError as error:
+        if isinstance(error, CellFault):
+            raise
+        raise CellFault("is no day of the calendar", "write YYYY-MM-DD") from None
+
+
+def yes_or_no(text: str) -> bool:
+    """A mark: yes or no."""
+    if text not in ("yes", "no"):
+        raise CellFault("is neither yes nor no", "write yes or no; empty means no")
+    return text == "yes"
+
+
+def days(text: str) -> str:
+    """Days of a roster: 1 to 7 (Monday first), 1-5, holiday, workday; several separated by ;. Without repetition, as written."""
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(SEPARATOR) if word.strip()))
+    for word in words:
+        if word not in ("holiday", "workday") and not (_DAYS.fullmatch(word) and word[0] <= word[-1]):
+            raise CellFault("is no day of a roster", "write 1 to 7 (Monday first), 1-5, holiday or workday; several are separated by ;")
+    return SEPARATOR.join(words)
+
+
 def url(text: str) -> str:
     """Where a webhook is."""
     if not _URL.fullmatch(text):
@@ -128,6 +174,11 @@ def url(text: str) -> str:
 def web_or_sip(text: str) -> str:
     """Where orders go that are not rung: a web address, or a SIP address that takes texts."""
     return text if _SIP.fullmatch(text) else url(text)
+
+
+def way(text: str) -> str:
+    """Where orders go: a web, SIP or mail address, or the name of a robot of the configuration."""
+    return text if MAIL.fullmatch(text) or ROBOT.fullmatch(text) else web_or_sip(text)
 
 
 def phone(area_code: str) -> Callable[[str], str]:

@@ -5,49 +5,65 @@ The columns are described in config/districts/README.md. Faults refuse the folde
 
 import gc
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from gateway import register_cells as cells
 from gateway.config import Config, read_config
-from gateway.core.register import (
-    Ability,
-    Area,
-    AreaKind,
-    Category,
-    Contact,
-    Device,
-    Doubt,
-    Person,
-    Register,
-    Responder,
-    ResponderKind,
-    Risk,
-)
-from gateway.csv_file import CellFault, Column, FileFaults, read_bytes, read_rows
+from gateway.core import duty, geometry
+from gateway.core.corrections import Correction, Finding, Level, RecordKind, Sheet, State, Statement, What, key_of
+from gateway.core.register import Register, ResponderKind
+from gateway.csv_file import Column, FileFaults, read_bytes, read_rows
 from gateway.errors import ConfigError
+from gateway.register_areas import read_polygons
+from gateway.register_people import read_devices, read_persons
+from gateway.register_places import reachable, read_areas, read_responders
+from gateway.register_reading import Reading
+from gateway.register_tables import Tables, normal
+from gateway.register_territory import read_territory
 from gateway.toml_file import TomlReader
 
-NAMED = 10  # ids named in one line of a fault or a warning; nobody reads a longer one
-
-CHANNELS = ("mqtt", "webhook", "phone", "sip", "console")
-
-T = TypeVar("T", bound=msgspec.Struct)
-Rows = list[tuple[int, T]]
-Node = TypeVar("Node", Area, Responder)
+# Sections of which nothing is built at the start: decisions ask them anew each time, gateway.app hands them over.
+IN_FORCE = ("policy", "chains", "routing", "team", "visiting", "plan", "desk", "shelving")
+BACKUP_FOLDER = "before"  # in the folder of the district: files as they were before an import
+BACKUPS = 30  # of each file: a month of daily imports
+VERSION = 12  # hex digits of a register's version
+READ_AT_MOST = 4  # times, each without the corrections that made the one before fail; the last without any
+RESPONDER_KINDS = frozenset(kind.value for kind in ResponderKind)
 
 
 class DistrictFile(msgspec.Struct, frozen=True, kw_only=True):
-    """`district.toml`. lat, lon: the middle of the district, WGS-84 degrees."""
+    """`district.toml`. lat, lon: the middle of the district, WGS-84 degrees. kind_names: what the place calls a kind of responder, by language.
+
+    level: who speaks by the files, for conflicts with what people corrected (docs/decisions/0025).
+    """
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", examples=["honggu"])]
     names: dict[str, str] = {}
     area_code: Annotated[str, msgspec.Meta(pattern=r"^(0\d{2,3})?$", examples=["0931"])] = ""
     lat: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     lon: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    kind_names: dict[str, dict[str, str]] = {}
+    level: Level = Level.DISTRICT
+
+
+class Overlaid(msgspec.Struct, frozen=True, kw_only=True):
+    """A register with corrections in it, and what is to be said of them.
+
+    files: digest of the files alone; bases: what the files say of each corrected record; findings of no correction that simply holds.
+    responders: ids of all that stand in the file, also of those whom no channel reaches.
+    """
+
+    register: Register
+    files: str
+    bases: Mapping[tuple[RecordKind, str], tuple[dict[str, str], ...]]
+    findings: tuple[Finding, ...]
+    responders: frozenset[str] = frozenset()
 
 
 def read_all(path: str | Path) -> tuple[Config, Register]:
@@ -57,21 +73,27 @@ def read_all(path: str | Path) -> tuple[Config, Register]:
 
 
 def reload(path: str | Path, current: Config) -> tuple[Config, Register]:
-    """What is in force after SIGHUP: the new registers, [policy] and calls.call_back_s; everything else as in `current`.
+    """As reload_overlaid, the files alone."""
+    config, overlaid = reload_overlaid(path, current, ())
+    return config, overlaid.register
+
+
+def reload_overlaid(path: str | Path, current: Config, corrections: Sequence[Correction]) -> tuple[Config, Overlaid]:
+    """What is in force after SIGHUP: the new registers, the sections of IN_FORCE and calls.call_back_s; everything else as in `current`.
 
     The rest was built into lines, channels and store at the start; keys of it that differ in the file stand in `waiting` of
     the Config. Raises ConfigError: then nothing has changed.
     """
     read = read_config(path)
     calls = msgspec.structs.replace(current.calls, call_back_s=read.calls.call_back_s)
-    config = msgspec.structs.replace(current, policy=read.policy, calls=calls, waiting=())
+    config = msgspec.structs.replace(current, **{section: getattr(read, section) for section in IN_FORCE}, calls=calls, waiting=())
     waiting = tuple(
         f"{section}.{key}" if key else section
         for section in Config.__struct_fields__
         if section not in ("path", "waiting")
         for key in _different(getattr(config, section), getattr(read, section))
     )
-    return msgspec.structs.replace(config, waiting=waiting), read_register(config.district_folder, config.channels)
+    return msgspec.structs.replace(config, waiting=waiting), read_overlaid(config.district_folder, config.channels, corrections)
 
 
 def _different(old: object, new: object) -> list[str]:
@@ -87,343 +109,224 @@ def read_register(folder: str | Path, channels: Collection[str] | None = None) -
 
     channels: the ways out that are configured; responders reached by another are left out with a warning. None: all are kept.
     """
+    return read_overlaid(folder, channels).register
+
+
+def read_overlaid(
+    folder: str | Path,
+    channels: Collection[str] | None = None,
+    corrections: Sequence[Correction] = (),
+    instead: Mapping[str, bytes] | None = None,
+) -> Overlaid:
+    """The register with what people corrected. Raises ConfigError when the files themselves have faults, as read_register.
+
+    A correction that makes a good folder bad (a street that is gone, a person removed whom somebody refers to) is left out and told as
+    invalid: what was typed at a desk never keeps a district from starting. instead: file → bytes looked at in its place.
+    """
     # Two hundred thousand objects that all stay: the collector would walk them again and again and find nothing.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Reading(Path(folder), channels).register()
+        return _read_overlaid(Path(folder), channels, [one for one in corrections if one.ended is None], instead or {})
     finally:
         if collecting:
             gc.enable()
 
 
-class _Reading:
-    """One pass over the folder; lives no longer than read_register."""
-
-    def __init__(self, folder: Path, channels: Collection[str] | None) -> None:
-        self.folder = folder
-        self.channels = channels
-        self.faults: list[FileFaults] = []
-        self.warnings: list[Doubt] = []
-        self._digest = hashlib.sha256()
-        self._strings: dict[str, str] = {}
-
-    def register(self) -> Register:
-        reader = TomlReader(self.folder / "district.toml")
-        tables = reader.load()
-        self._digest.update(repr(sorted(tables.items())).encode())
-        if not reader.problems:
-            head = reader.table(DistrictFile, tables)
-            if (head.lat is None) != (head.lon is None):
-                reader.add("lat", "lat and lon stand alone", "write both")
-        else:
-            head = DistrictFile(name="unknown")
-        # with a faulty head the area code is unknown, and local numbers would all be told as faults of their own
-        phone = cells.plain if reader.problems else cells.phone(head.area_code)
-
-        areas = self._areas()
-        responders = self._responders(phone, {area.id for _, area in areas})
-        contacts = self._contacts(phone)
-        persons = self._persons(phone, contacts, {area.id for _, area in areas})
-        devices = self._devices(phone, {person.id: person for _, person in persons}, {area.id for _, area in areas})
-
-        problems = reader.problems + [problem for file in self.faults for problem in file.problems]
-        if problems:
-            raise ConfigError(problems)
-        return Register(
-            district=head.name,
-            name=head.names.get("zh-CN", ""),
-            names=head.names,
-            area_code=head.area_code,
-            centre=None if head.lat is None or head.lon is None else (head.lat, head.lon),
-            persons=(person for _, person in persons),
-            devices=devices,
-            responders=self._reachable([responder for _, responder in responders]),
-            areas=(area for _, area in areas),
-            version=self._digest.hexdigest()[:12],
-            warnings=tuple(self.warnings),
-        )
-
-    def _rows(self, name: str, columns: Mapping[str, Column], required: bool = True) -> tuple[FileFaults, Iterable[tuple[int, dict[str, Any]]]]:
-        faults = FileFaults(self.folder / name)
-        self.faults.append(faults)
-        if not required and not faults.path.exists():
-            return faults, ()
-        data = read_bytes(faults.path, faults)
-        self._digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
-        return faults, read_rows(data, columns, faults)
-
-    def _lacks(self, file: str, known: Collection[str], name: str) -> bool:
-        """Is there no such id? While the file itself cannot be read nobody knows, and its own fault is the one to correct."""
-        return name not in known and not any(one.is_unread for one in self.faults if one.path == self.folder / file)
-
-    def _share(self, parse: Any) -> Any:
-        """A parser whose equal results are one object: a person's id stands in three files."""
-        strings = self._strings
-
-        def shared(text: str) -> str:
-            value: str = parse(text)
-            return strings.setdefault(value, value)
-
-        return shared
-
-    def _areas(self) -> "Rows[Area]":
-        ident = self._share(cells.identifier)
-        faults, rows = self._rows(
-            "areas.csv",
-            {
-                "id": Column(ident, True),
-                "name": Column(cells.plain, True),
-                "kind": Column(cells.word(AreaKind), True),
-                "parent": Column(ident),
-                **_POSITION,
-            },
-        )
-        areas = _build(Area, rows, faults, {"id": "", "name": "", "kind": AreaKind.GRID})
-        _check_parents(areas, faults, "area")
-        self._warn("damaged_names", faults, (area.id for _, area in areas if cells.is_name_damaged(area.name)))
-        return areas
-
-    def _responders(self, phone: Any, areas: Collection[str]) -> "Rows[Responder]":
-        ident = self._share(cells.identifier)
-        faults, rows = self._rows(
-            "responders.csv",
-            {
-                "id": Column(ident, True),
-                "name": Column(cells.plain, True),
-                "kind": Column(cells.word(ResponderKind), True),
-                "parent": Column(ident),
-                "areas": Column(cells.several(ident)),
-                **_POSITION,
-                "skills": Column(cells.several(ident)),
-                "hours": Column(cells.hours),
-                "capacity": Column(cells.whole(0, 100_000)),
-                "channel": Column(_channel),
-                "address": Column(lambda text: phone(text) if cells.NUMBER_LIKE.fullmatch(text) else cells.web_or_sip(text)),
-                "phone": Column(lambda text: text if cells.EMERGENCY.fullmatch(text) else phone(text)),
-                "speed_kmh": Column(cells.number(1, 200)),
-            },
-        )
-        responders = []
-        silent = []
-        for line, responder in _build(Responder, rows, faults, {"id": "", "name": "", "kind": ResponderKind.STATION, "channel": ""}):
-            if not responder.channel:
-                if responder.kind is ResponderKind.STATION:
-                    silent.append(responder.id)
-                responder = msgspec.structs.replace(responder, channel="console")
-            self._check_way(line, responder, faults)
-            if cells.EMERGENCY.fullmatch(responder.phone) and responder.kind is not ResponderKind.EMERGENCY:
-                faults.add(line, "phone", "is an emergency number", "only a responder of kind emergency may have it")
-            for area in responder.areas:
-                if self._lacks("areas.csv", areas, area):
-                    faults.add(line, "areas", "there is no area with this id", "add it to areas.csv or correct the id")
-            responders.append((line, responder))
-        _check_parents(responders, faults, "responder")
-        if not faults.count and not any(responder.kind is ResponderKind.DESK for _, responder in responders):
-            faults.add(0, "kind", "no responder is the desk", "add a row of kind desk and channel console: every chain of escalation ends there")
-        self._warn("damaged_names", faults, (one.id for _, one in responders if cells.is_name_damaged(one.name)))
-        self._warn("no_channel", faults, silent)
-        return responders
-
-    def _check_way(self, line: int, responder: Responder, faults: FileFaults) -> None:
-        """Can an order reach it by its channel?"""
-        address = responder.address
-        if responder.channel == "webhook" and not address.startswith("http"):
-            what = "is no web address" if address else "is empty"
-            faults.add(line, "address", what, "write the web address that takes orders, or another channel")
-        elif responder.channel == "sip" and not address.startswith("sip"):
-            what = "is no SIP address" if address else "is empty"
-            faults.add(line, "address", what, "write sip:USER@HOST, to which the order is sent as a text, or another channel")
-        elif responder.channel == "phone" and not (responder.phone or address):
-            faults.add(line, "phone", "is empty", "write the number that is rung with orders, or another channel")
-        elif responder.channel == "phone" and address and not cells.NUMBER_LIKE.fullmatch(address):
-            faults.add(line, "address", "is no telephone number", "write the number that is rung with orders, or leave it empty for that under phone")
-
-    def _reachable(self, responders: list[Responder]) -> list[Responder]:
-        """Without those that no configured channel reaches; who has one of them above them is moved up to the next."""
-        if self.channels is None:
-            return responders
-        left_out = {one.id: one for one in responders if one.channel not in self.channels}
-        path = self.folder / "responders.csv"
-        for channel in sorted({one.channel for one in left_out.values()}):
-            ids = (one.id for one in left_out.values() if one.channel == channel)
-            self._warn("left_out", FileFaults(path), ids, channel)
-        kept = []
-        for one in responders:
-            if one.id not in left_out:
-                parent = one.parent
-                while parent in left_out:
-                    parent = left_out[parent].parent
-                kept.append(one if parent == one.parent else msgspec.structs.replace(one, parent=parent))
-        return kept
-
-    def _contacts(self, phone: Any) -> dict[str, list[tuple[int, Contact]]]:
-        faults, rows = self._rows(
-            "contacts.csv",
-            {
-                "person": Column(self._share(cells.identifier), True),
-                "name": Column(cells.plain, True),
-                "relation": Column(self._share(cells.plain)),
-                "phone": Column(phone),
-            },
-            required=False,
-        )
-        self._contact_faults = faults
-        contacts: dict[str, list[tuple[int, Contact]]] = {}
-        for line, row in rows:
-            person = row.pop("person", None)
-            if person is not None:
-                contacts.setdefault(person, []).append((line, Contact(**{"name": "", **row})))
-        return contacts
-
-    def _persons(self, phone: Any, contacts: dict[str, list[tuple[int, Contact]]], areas: Collection[str]) -> "Rows[Person]":
-        ident = self._share(cells.identifier)
-        faults, rows = self._rows(
-            "persons.csv",
-            {
-                "id": Column(ident, True),
-                "name": Column(cells.plain, True),
-                "born": Column(cells.whole(1900, 2100)),
-                "area": Column(ident),
-                "home": Column(ident),
-                "address": Column(cells.plain),
-                **_POSITION,
-                "phones": Column(cells.several(phone)),
-                "ability": Column(cells.word(Ability)),
-                "categories": Column(cells.several(cells.word(Category))),
-                "risks": Column(cells.several(cells.word(Risk))),
-                "health_note": Column(cells.plain),
-                "confirmed_on": Column(self._share(cells.day)),
-            },
-        )
-
-        def with_contacts() -> Iterable[tuple[int, dict[str, Any]]]:
-            for line, row in rows:
-                own = contacts.pop(row.get("id", ""), None)
-                if own:
-                    row["contacts"] = tuple(contact for _, contact in own)
-                yield line, row
-
-        persons = _build(Person, with_contacts(), faults, {"id": "", "name": ""})
-        for line, person in persons:
-            if person.area is not None and self._lacks("areas.csv", areas, person.area):
-                faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
-        for left in contacts.values() if not faults.is_unread else ():
-            for line, _ in left:
-                self._contact_faults.add(line, "person", "there is no person with this id", "add the person to persons.csv or correct the id")
-        everyone = [person for _, person in persons]
-        self._warn("no_coordinates", faults, (one.id for one in everyone if one.lat is None))
-        self._warn("no_contact", faults, (one.id for one in everyone if not one.contacts))
-        self._warn("damaged_names", faults, (one.id for one in everyone if cells.is_name_damaged(one.name)))
-        return persons
-
-    def _devices(self, phone: Callable[[str], str], persons: Mapping[str, Person], areas: Collection[str]) -> list[Device]:
-        ident = self._share(cells.identifier)
-        faults, rows = self._rows(
-            "devices.csv",
-            {
-                "id": Column(self._share(cells.address), True),
-                "line": Column(ident),
-                "person": Column(ident),
-                "home": Column(ident),
-                "area": Column(ident),
-                "place": Column(self._share(cells.plain)),
-                **_POSITION,
-                "model": Column(self._share(cells.plain)),
-                "phone": Column(phone),
-            },
-        )
-        homes = {person.home for person in persons.values() if person.home is not None}
-        devices: dict[tuple[str | None, str], Device] = {}
-        twice = []
-        for line, row in rows:
-            device = Device(**{"id": "", **row})
-            _check_position(line, device, faults)
-            if device.person is not None and self._lacks("persons.csv", persons, device.person):
-                faults.add(line, "person", "there is no person with this id", "add it to persons.csv or correct the id")
-            if device.area is not None and self._lacks("areas.csv", areas, device.area):
-                faults.add(line, "area", "there is no area with this id", "add it to areas.csv or correct the id")
-            known = devices.get((device.line, device.id))
-            if known is not None:
-                twice.append(device.id)
-                device = _without_contradiction(known, device)
-            devices[device.line, device.id] = device
-        any_line = {address for line_name, address in devices if line_name is None}
-        twice += [address for line_name, address in devices if line_name is not None and address in any_line]
-        self._warn("registered_twice", faults, twice)
-        owned = (one for one in devices.values() if one.person is None and one.home not in homes)
-        self._warn("unowned", faults, (one.id for one in owned))
-        return list(devices.values())
-
-    def _warn(self, what: str, faults: FileFaults, ids: Iterable[str], of: str = "") -> None:
-        """One warning a subject."""
-        named = tuple(ids)
-        if named:
-            self.warnings.append(Doubt(what, str(faults.path), named, of))
+def _read_overlaid(folder: Path, channels: Collection[str] | None, corrections: list[Correction], instead: Mapping[str, bytes]) -> Overlaid:
+    head = _level_and_code(folder)
+    tables = Tables(head.area_code)
+    left_out: dict[int, str] = {}
+    for turn in range(READ_AT_MOST):
+        used = [one for one in corrections if one.number not in left_out] if turn < READ_AT_MOST - 1 else []
+        sheets = _sheets(folder, used, head.level, tables, instead)
+        reading = Reading(folder, {kind.file: sheet for kind, sheet in sheets.items()}, instead)
+        try:
+            register = _read(reading, channels, version_of(used))
+        except ConfigError as error:
+            blamed = _blamed(reading, sheets, used) or _of_faulty_files(reading, used)
+            if not blamed:
+                raise
+            first = error.problems[0]
+            left_out |= {one.number: next((text for text in error.problems if text.startswith(str(folder / one.kind.file))), first) for one in blamed}
+            continue
+        findings = [finding for sheet in sheets.values() for finding in sheet.findings]
+        kept = {one.number for one in used}
+        findings += [
+            Finding(number=one.number, kind=one.kind, key=one.key, state=State.INVALID, why=left_out.get(one.number, ""))
+            for one in corrections
+            if one.number not in kept
+        ]
+        bases = {(kind, key): rows for kind, sheet in sheets.items() for key, rows in sheet.bases.items()}
+        responders = frozenset(reading.responders)
+        return Overlaid(register=register, files=reading.digest.hexdigest(), bases=bases, findings=tuple(findings), responders=responders)
+    raise AssertionError("the last turn is without corrections")
 
 
-_POSITION = {"lat": Column(cells.number(-90, 180)), "lon": Column(cells.number(-180, 180))}  # lat: beyond 90 is told as "exchanged"
+def version_of(corrections: Iterable[Correction]) -> str:
+    """What the version of a register has beside its files: which corrections are laid over them; "" for none."""
+    text = ",".join(f"{one.number}:{'/'.join(one.gone)}" for one in sorted(corrections, key=lambda one: one.number) if one.ended is None)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
-def _channel(text: str) -> str:
-    if text not in CHANNELS:
-        raise CellFault("is not a word of the list", f"write one of {', '.join(CHANNELS)}")
-    return CHANNELS[CHANNELS.index(text)]
+def named_version(files: str, corrections: str) -> str:
+    """The version of a register, 12 hex digits. files: their digest; corrections: version_of."""
+    return hashlib.sha256((files[:VERSION] + corrections).encode()).hexdigest()[:VERSION] if corrections else files[:VERSION]
 
 
-def _build(kind: type[T], rows: Iterable[tuple[int, dict[str, Any]]], faults: FileFaults, fallback: Mapping[str, object]) -> "Rows[T]":
-    """Rows as structs with unique ids; a row with faults still becomes one, so that references to it are not faults too."""
-    built: Rows[T] = []
-    lines: dict[str, int] = {}
-    for line, row in rows:
-        for name, value in fallback.items():
-            row.setdefault(name, value)
-        one: Any = kind(**row)
-        _check_position(line, one, faults)
-        first = lines.setdefault(one.id, line)
-        if first != line and one.id:
-            faults.add(line, "id", f"stands in line {first} too", "give each an id of its own, or remove one")
-        built.append((line, one))
-    return built
+def _sheets(folder: Path, corrections: Sequence[Correction], level: Level, tables: Tables, instead: Mapping[str, bytes]) -> dict[RecordKind, Sheet]:
+    if not corrections:
+        return {}
+    removed: dict[RecordKind, frozenset[str]] = {}
+    sheets = {}
+    for kind, of in ((kind, {RecordKind.CONTACTS: RecordKind.PERSONS, RecordKind.ROSTERS: RecordKind.RESPONDERS}.get(kind)) for kind in RecordKind):
+        statement = Statement(level, written_at(folder / kind.file, kind.file in instead))
+        gone = removed.get(of, frozenset()) if of is not None else frozenset()
+        sheets[kind] = Sheet(kind, corrections, statement, tables.same, normal, gone)
+        removed[kind] = sheets[kind].removed
+    return sheets
 
 
-def _check_position(line: int, one: Any, faults: FileFaults) -> None:
-    """Both or neither; and not exchanged, which in China (latitude 3 to 54, longitude 73 to 136) is plain to see."""
-    lat, lon = one.lat, one.lon
-    if lat is None and lon is None:
-        return
-    if lat is None or lon is None:
-        missing = "lat" if lat is None else "lon"
-        faults.add(line, missing, "is empty or faulty while the other coordinate is there", "write both or neither")
-    elif 73 <= lat <= 136 and 3 <= lon <= 54:
-        faults.add(line, "lat", "latitude and longitude are exchanged", "write the latitude (3 to 54 in China) under lat")
-    elif lat > 90:
-        faults.add(line, "lat", "is no number in range", "write a number from -90 to 90")
+def written_at(path: Path, is_new: bool = False) -> datetime:
+    """When the file was written last."""
+    if is_new:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.fromtimestamp(0, UTC)
 
 
-def _check_parents(rows: "Sequence[tuple[int, Node]]", faults: FileFaults, what: str) -> None:
-    """Every parent exists and no chain of parents comes back to itself; a circle is told once, at its first row."""
-    parents = {node.id: node.parent for _, node in rows}
-    ends: set[str] = set()  # nodes whose chain is known to end, or whose circle has been told
-    for line, node in rows:
-        if node.parent is not None and node.parent not in parents and not faults.is_unread:
-            faults.add(line, "parent", f"there is no {what} with this id", "add it or correct the id")
-        chain: dict[str, None] = {}
-        name: str | None = node.id
-        while name is not None and name not in ends and name not in chain:
-            chain[name] = None
-            name = parents.get(name)
-        if name in chain:
-            faults.add(line, "parent", f"goes round in a circle: {_circle(list(chain), str(name))}", "let one of them have no parent or another one")
-        ends.update(chain)
+def _blamed(reading: Reading, sheets: Mapping[RecordKind, Sheet], corrections: Iterable[Correction]) -> list[Correction]:
+    """Those of records at which a fault stands, and removals of what somebody refers to."""
+    faulty = {faults.path.name: faults.lines for faults in reading.faults if faults.count}
+    found = {(kind, key) for kind, sheet in sheets.items() for line, key in sheet.blame.items() if line in faulty.get(kind.file, ())}
+    return [one for one in corrections if (one.kind, one.key) in found or (one.what is What.REMOVED and (one.kind.file, one.key) in reading.missing)]
 
 
-def _circle(chain: list[str], name: str) -> str:
-    return " → ".join([*chain[chain.index(name) :][:NAMED], name])
+def _of_faulty_files(reading: Reading, corrections: Iterable[Correction]) -> list[Correction]:
+    """All of the files with faults: two rows that are wrong together blame neither."""
+    faulty = {faults.path.name for faults in reading.faults if faults.count}
+    return [one for one in corrections if one.kind.file in faulty]
 
 
-def _without_contradiction(first: Device, second: Device) -> Device:
-    """Two rows for one address: what they agree on. Never one of two persons silently."""
-    differing = {name: None for name in ("person", "home", "area", "lat", "lon") if getattr(first, name) != getattr(second, name)}
-    phone = first.phone if first.phone == second.phone else ""
-    return msgspec.structs.replace(first, phone=phone, **differing)
+def _level_and_code(folder: Path) -> DistrictFile:
+    """What corrections need of district.toml; its faults are told where it is read."""
+    reader = TomlReader(folder / "district.toml")
+    tables = reader.load()
+    return reader.table(DistrictFile, tables) if not reader.problems else DistrictFile(name="unknown")
+
+
+def head_of(folder: str | Path) -> DistrictFile:
+    """The head of a folder that was read already."""
+    return _level_and_code(Path(folder))
+
+
+def file_rows(
+    folder: Path, kind: RecordKind, tables: Tables, sheet: Sheet | None = None, data: bytes | None = None, faults: FileFaults | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells as written) of each row of a file, without empty ones. sheet: with what people corrected; data: of these bytes."""
+    path = folder / kind.file
+    faults = faults or FileFaults(path)
+    known = {name: Column(str) for name in tables.columns[kind]}
+    if data is None:
+        if not path.exists():
+            yield from ((line, {name: text for name, text in cells_.items() if text}) for line, cells_ in (sheet.rest() if sheet else ()))
+            return
+        data = read_bytes(path, faults)
+    for line, row in read_rows(data, known, faults, sheet):
+        yield line, {name: str(text) for name, text in row.items()}
+
+
+def export_rows(folder: str | Path, kind: RecordKind, corrections: Sequence[Correction]) -> tuple[list[str], Iterator[dict[str, str]]]:
+    """The columns of a file and its rows with the corrections in them."""
+    head = head_of(folder)
+    tables = Tables(head.area_code)
+    sheet = _sheets(Path(folder), corrections, head.level, tables, {}).get(kind)
+    return list(tables.columns[kind]), (row for _, row in file_rows(Path(folder), kind, tables, sheet))
+
+
+def grouped(kind: RecordKind, rows: Iterable[tuple[int, dict[str, str]]]) -> dict[str, list[dict[str, str]]]:
+    """Key → its rows."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for _, row in rows:
+        found.setdefault(key_of(kind, row), []).append(row)
+    return found
+
+
+def replace_file(folder: Path, kind: RecordKind, data: bytes, now: datetime) -> Path | None:
+    """Write a file of the district at once or not at all; the one before is kept (the last BACKUPS). Gives where. Raises OSError."""
+    path, backups = folder / kind.file, folder / BACKUP_FOLDER
+    kept = None
+    if path.exists():
+        backups.mkdir(mode=0o750, exist_ok=True)
+        kept = backups / f"{kind.value}-{now.astimezone(UTC):%Y%m%dT%H%M%S%f}.csv"
+        _write_through(kept, path.read_bytes())
+        for old in sorted(backups.glob(f"{kind.value}-*.csv"))[:-BACKUPS]:
+            old.unlink(missing_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    _write_through(new, data)
+    if path.exists():
+        new.chmod(path.stat().st_mode & 0o777)
+    new.replace(path)
+    return kept
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _read(reading: Reading, channels: Collection[str] | None, corrected: str) -> Register:
+    reader = TomlReader(reading.folder / "district.toml")
+    tables = reader.load()
+    reading.digest.update(repr(sorted(tables.items())).encode())
+    if not reader.problems:
+        head = reader.table(DistrictFile, tables)
+        if (head.lat is None) != (head.lon is None):
+            reader.add("lat", "lat and lon stand alone", "write both")
+        for kind in head.kind_names:
+            if kind not in RESPONDER_KINDS:
+                reader.add(f"kind_names.{kind}", "is no kind of responder", f"write one of {', '.join(ResponderKind)}")
+    else:
+        head = DistrictFile(name="unknown")
+    # with a faulty head the area code is unknown, and local numbers would all be told as faults of their own
+    phone = cells.plain if reader.problems else cells.phone(head.area_code)
+
+    areas = {area.id: area for _, area in read_areas(reading)}
+    responders = [responder for _, responder in read_responders(reading, phone, areas)]
+    known = reading.responders = {responder.id for responder in responders}
+    persons = {person.id: person for _, person in read_persons(reading, phone, areas, known)}
+    devices = read_devices(reading, phone, persons, areas)
+    territory = read_territory(reading, known, areas)
+    polygons = read_polygons(reading, areas)
+
+    problems = reader.problems + [problem for file in reading.faults for problem in file.problems]
+    if problems:
+        raise ConfigError(problems)
+    register = Register(
+        district=head.name,
+        name=head.names.get("zh-CN", ""),
+        names=head.names,
+        area_code=head.area_code,
+        centre=None if head.lat is None or head.lon is None else (head.lat, head.lon),
+        persons=persons.values(),
+        devices=devices,
+        responders=reachable(reading, responders, channels),
+        areas=areas.values(),
+        version=named_version(reading.digest.hexdigest(), corrected),
+        warnings=tuple(reading.warnings),
+        shifts=territory.shifts,
+        calendar=territory.calendar,
+        loans=territory.loans,
+        providers=territory.providers,
+        agreements=territory.agreements,
+        polygons=polygons,
+        kind_names=head.kind_names,
+    )
+    duty.prepare(register)
+    geometry.prepare(register)
+    return register

@@ -133,10 +133,11 @@ class Tally:
     def add(self, fate: Fate, bounds: Iterable[float], count: int = 1) -> None:
         """Count it, or (count=-1) take it out again."""
         self.outcomes[fate.outcome] += count
+        waited_s, is_answered = fate.waited_s, fate.outcome is Outcome.ANSWERED
         for bound in bounds:
-            if fate.waited_s > bound:
+            if waited_s > bound:
                 self.beyond[bound] = self.beyond.get(bound, 0) + count
-            elif fate.outcome is Outcome.ANSWERED:
+            elif is_answered:
                 self.within[bound] = self.within.get(bound, 0) + count
 
     def join(self, other: "Tally") -> None:
@@ -189,8 +190,7 @@ class Window:
     def add(self, fate: Fate, now: datetime, count: int = 1) -> None:
         """Count it where its time belongs; too old counts nothing."""
         number = int(fate.at.timestamp() // self._width_s)
-        self._forget(now)
-        if number < self._first(now):
+        if number < self._forget(now):
             return
         for place in range(len(self._buckets), 0, -1):
             at, tally = self._buckets[place - 1]
@@ -215,16 +215,16 @@ class Window:
         tally.add(fate, self._bounds, count)
         self._buckets.insert(place, (number, tally))
 
-    def _first(self, now: datetime) -> int:
-        return int(now.timestamp() // self._width_s) - int(self.window_s // self._width_s) + 1
-
-    def _forget(self, now: datetime) -> None:
-        first = self._first(now)
+    def _forget(self, now: datetime) -> int:
+        """Drop what is out of the window; gives the number of its first part."""
+        width = int(self.window_s // self._width_s)
+        first = int(now.timestamp() // self._width_s) - width + 1
         while self._buckets and self._buckets[0][0] < first:
             self._buckets.popleft()
-        after = first + 2 * int(self.window_s // self._width_s)  # a whole window from now: counted while the clock was wrong
+        after = first + 2 * width  # a whole window from now: counted while the clock was wrong
         while self._buckets and self._buckets[-1][0] >= after:
             self._buckets.pop()
+        return first
 
 
 class ServiceLevels:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from drivers.telephone import Dial, Exchange, HangUp, Ring, Told, Transfer
+from drivers.telephone import Answer, Dial, Exchange, HangUp, Ring, Told, Transfer, Wish
 from gateway.clock import monotonic
 from gateway.config import TelephoneConfig
 from gateway.errors import Refused
@@ -52,7 +52,7 @@ class Telephone:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.config = config
-        self.counts: Counter[tuple[str, str]] = Counter()  # (dial | ring | hang_up | transfer, outcome)
+        self.counts: Counter[tuple[str, str]] = Counter()  # (dial | ring | hang_up | transfer | answer, outcome)
         if config.line:
             self.counts.update({("dial", "limited"): 0, ("ring", "limited"): 0})  # an alert needs a series from the start
         self._shown = config.shown or shown
@@ -120,6 +120,10 @@ class Telephone:
         """Send a caller on to another extension."""
         return await self._ask("transfer", Transfer(call=call, to=to))
 
+    async def answer(self, call: str, extension: str) -> Told:
+        """Send the caller of a ringing call to this extension: no call of ours, so no limit holds it up."""
+        return await self._ask("answer", Answer(call=call, agent=extension))
+
     # ---- limits
 
     def _wait_s(self) -> float | None:
@@ -180,7 +184,7 @@ class Telephone:
         finally:
             self._give_back()
 
-    async def _ask(self, what: str, wish: Dial | Ring | HangUp | Transfer) -> Told:
+    async def _ask(self, what: str, wish: Wish) -> Told:
         exchange = self._exchange()
         told = await exchange.ask(wish) if exchange is not None else Told(outcome="lost", reason="no_telephone")
         self.counts[what, told.outcome] += 1

@@ -1,6 +1,5 @@
 """TOML tables into frozen types: every fault found at once, each told as "file: key: what is wrong; remedy"."""
 
-import difflib
 import os
 import tomllib
 import typing
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.wrong_value import for_example, without_none, wrong_values
+from gateway.wrong_value import did_you_mean, for_example, without_none, wrong_values
 
 # A configuration is a page, not a database: a larger file is a mistake (a log, a register) and is not read into memory.
 FILE_LIMIT_BYTES = 1 << 20
@@ -66,9 +65,7 @@ class TomlReader:
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind) if field.name not in self._hidden}
         for name in written:
             if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                known = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
-                self.add(_join(key, name), "is not known", known)
+                self.add(_join(key, name), "is not known", did_you_mean(name, fields))
         values: dict[str, Any] = {}
         for name, field in fields.items():
             fallback = getattr(default, name) if default is not None else _default(field)

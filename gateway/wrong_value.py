@@ -1,9 +1,10 @@
 """Says of a value what does not fit its type: which key exactly, what is wrong, and what may be written instead."""
 
+import difflib
 import enum
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,8 +20,20 @@ def wrong_values(kind: Any, given: object, key: str) -> list[WrongValue]:
     try:
         msgspec.convert(given, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        return list(_inside(kind, given, key)) or [(key, plain(str(error)), f"correct it{for_example(kind, key.rpartition('.')[2])}")]
+        inside = list(_inside(kind, given, key))
+        if inside:
+            return inside
+        if "matching regex" in str(error) and (example := _example(kind)) is not None:
+            return [(key, "is not written as it must be", f"write it like {example}")]
+        return [(key, plain(str(error)), f"correct it{for_example(kind, key.rpartition('.')[2])}")]
     return []
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not known: the one that was meant, or all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
 
 
 def _inside(kind: Any, given: object, key: str) -> Iterator[WrongValue]:
@@ -33,7 +46,7 @@ def _inside(kind: Any, given: object, key: str) -> Iterator[WrongValue]:
             if name in fields:
                 yield from wrong_values(fields[name].type, value, f"{key}.{name}")
             else:
-                yield f"{key}.{name}", "is not known", f"known here: {', '.join(fields)}"
+                yield f"{key}.{name}", "is not known", did_you_mean(name, fields)
         yield from ((f"{key}.{name}", "is missing", "write it") for name, field in fields.items() if field.required and name not in given)
     elif typing.get_origin(inner) is dict and isinstance(given, dict):
         for name, value in given.items():
@@ -78,9 +91,14 @@ def for_example(kind: Any, name: str, fallback: Any = None) -> str:
     kind = without_none(kind)
     if words := closed_list(kind):
         return ": one of " + ", ".join(words)
-    for meta in getattr(kind, "__metadata__", ()):
-        if getattr(meta, "examples", None):
-            return f", for example {name} = {meta.examples[0]!r}".replace("'", '"')
+    if (example := _example(kind)) is not None:
+        return f", for example {name} = {example!r}".replace("'", '"')
     if isinstance(fallback, (str, int, float)) and fallback != "":
         return f", for example {name} = {fallback!r}".replace("'", '"').replace("True", "true").replace("False", "false")
     return ""
+
+
+def _example(kind: Any) -> Any:
+    """The example that the type carries, if it does."""
+    metas = getattr(without_none(kind), "__metadata__", ())
+    return next((meta.examples[0] for meta in metas if getattr(meta, "examples", None)), None)

@@ -6,10 +6,35 @@ Reads `persons.csv`, `devices.csv` and `responders.csv`; no code of the gateway.
 import csv
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MEANS = ("wearable", "panel", "button", "home_unit", "phone", "contact")
+NETWORKED = {
+    "Panel DC-09": "ip_panel",
+    "Watch 4G": "watch",
+    "Terminal 808": "terminal",
+    "TS0215A_sos": "zigbee",
+    "Street Gateway": "hub",
+    "Street Pendant": "street_pendant",
+}  # in the model of a device → how its owner can call; a pendant in the street speaks only through its gateway
+MEANS = (
+    "wearable",
+    "panel",
+    "button",
+    "home_unit",
+    "ip_panel",
+    "watch",
+    "terminal",
+    "zigbee",
+    "hub",
+    "phone",
+    "contact",
+    "request",
+    "platform",
+    "desk",
+)
+FILED = ("request", "platform", "desk")  # those of them that need nothing of their own: somebody else sits at a screen
 CALLS = ("phone", "contact")  # those of them that are telephone calls: by themselves, or by a neighbour or relative about them
 HOME_UNIT = "Home Unit"  # in the model of a device: it speaks SCAIP, on whichever line
 
@@ -18,7 +43,7 @@ HOME_UNIT = "Home Unit"  # in the model of a device: it speaks SCAIP, on whichev
 class Member:
     """Somebody (or some place) that can call for help. `phone` in E.164, "" when none is usable; `sharing` people have that number.
 
-    contact: the number of the first one to ring about them; town: the area above their own.
+    contact: the number of the first one to ring about them; town: the area above their own; areas: their own and all above it.
     """
 
     person: str | None
@@ -31,13 +56,27 @@ class Member:
     panel: str = ""
     button: str = ""
     home_unit: str = ""
+    ip_panel: str = ""
+    watch: str = ""
+    terminal: str = ""
+    zigbee: str = ""
+    hub: str = ""
+    street_pendant: str = ""
     contact: str = ""
     place: str = ""
     town: str = ""
+    areas: tuple[str, ...] = ()
+    risks: frozenset[str] = frozenset()
+
+    @property
+    def devices(self) -> set[str]:
+        """Addresses of all that cries for them by itself."""
+        found = (self.wearable, self.panel, self.button, self.home_unit, self.ip_panel, self.watch, self.terminal, self.zigbee)
+        return {device for device in found if device}
 
     def has(self, means: str) -> bool:
         """Can this one call for help in this way, or somebody for them?"""
-        return bool(getattr(self, means))
+        return self.person is not None if means in FILED else bool(getattr(self, means))
 
 
 @dataclass(slots=True)
@@ -56,6 +95,9 @@ class District:
     rung_towns: frozenset[str] = frozenset()
     beside_rung: frozenset[str] = frozenset()
     names: dict[str, str] = field(default_factory=dict)
+    models: dict[str, dict[str, str]] = field(default_factory=dict)  # means → address → model, of devices on networks
+    areas: dict[str, str] = field(default_factory=dict)  # area → the one above it
+    middles: dict[str, tuple[float, float]] = field(default_factory=dict)  # area → where its middle is
 
 
 LINES = {"wearables": "wearable", "corridor-panel": "panel", "corridor-buttons": "button"}
@@ -89,6 +131,8 @@ def read_district(folder: Path) -> District:
         phones = [phone for phone in (e164(part) for part in row["phones"].replace(";", "|").replace(" ", "|").split("|")) if phone]
         members[row["id"]] = Member(row["id"], row["name"], phones[0] if phones else "", 0, _number(row["lat"]), _number(row["lon"]))
         members[row["id"]].town = towns.get(row.get("area", ""), "")
+        members[row["id"]].areas = tuple(lineage(row.get("area"), towns))
+        members[row["id"]].risks = frozenset(row.get("risks", "").split(";")) - {""}
         for phone in phones:
             sharing[phone] = sharing.get(phone, 0) + 1
     for member in members.values():
@@ -97,10 +141,15 @@ def read_district(folder: Path) -> District:
         if row["person"] in members and e164(row["phone"]) not in sharing:
             members[row["person"]].contact = members[row["person"]].contact or e164(row["phone"])
     places: list[Member] = []
+    models: dict[str, dict[str, str]] = {means: {} for means in NETWORKED.values()}
     for row in _rows(folder / "devices.csv"):
-        means = "home_unit" if HOME_UNIT in row.get("model", "") else LINES.get(row["line"])
+        model = row.get("model", "")
+        networked = next((means for text, means in NETWORKED.items() if text in model), None)
+        means = "home_unit" if HOME_UNIT in model else networked or LINES.get(row["line"])
         if means is None:
             continue
+        if networked is not None:
+            models[networked][row["id"]] = model
         owner = members.get(row["person"])
         if owner is None:
             owner = Member(None, place=row["place"])
@@ -121,7 +170,20 @@ def read_district(folder: Path) -> District:
         rung_towns,
         _beside(rung_towns, {row["id"]: (float(row["lat"]), float(row["lon"])) for row in areas if row["id"] in towns.values() and row["parent"]}),
         {row["id"]: row.get("name", row["id"]) for row in responders},
+        models,
+        towns,
+        {row["id"]: (float(row["lat"]), float(row["lon"])) for row in areas if row.get("lat") and row.get("lon")},
     )
+
+
+def lineage(area: object, above: Mapping[str, str]) -> list[str]:
+    """An area and all above it. above: area → its parent."""
+    found: list[str] = []
+    name = str(area or "")
+    while name and name not in found:
+        found.append(name)
+        name = above.get(name, "")
+    return found
 
 
 def _beside(rung: frozenset[str], towns: dict[str, tuple[float, float]]) -> frozenset[str]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from simulators.district import CALLS, Member
+from simulators.district import CALLS, FILED, Member
 from simulators.operator import Operator
 from simulators.rung import RungStations
+from simulators.scenario import See
+from simulators.seen import differs
 from simulators.stations import Order, Stations
 
 CLOCK_SLACK_MS = 2000  # an event without a time of its own bears the gateway's time of arrival
@@ -24,7 +26,7 @@ OUTCOME_KINDS = {
     "blind_transfer": {"call_answered"},
     "attended_transfer": {"call_answered"},
 }
-NEEDS_CONSOLE = frozenset({"incident", "one_incident", "cancelled", "all_offered", "called_back"})
+NEEDS_CONSOLE = frozenset({"incident", "one_incident", "cancelled", "all_offered", "called_back", "told", "out", "back", "ladder", "seen", "refused"})
 SAID_KINDS = {"alarm": "sos"}  # what a home unit says → kind, where it has another name
 DETAIL_PAUSE_S = 1.0
 
@@ -54,6 +56,11 @@ class Pending:
     escalation_due: float | None = None
     sent_at: Callable[[], float | None] = field(default=lambda: None)
     lacks: Callable[[], str] = field(default=lambda: "")
+    see: See | None = None
+    wanted: str = ""  # the reason for which it is to be refused
+    incident: str = ""  # what was filed says so itself
+    refused: str = ""
+    arrived: float | None = None
 
     @property
     def number(self) -> str:
@@ -68,7 +75,10 @@ class World:
     stations: Stations | None
     operator: Operator | None
     parents: dict[str, str]
+    kinds: dict[str, str] = field(default_factory=dict)
+    areas: dict[str, str] = field(default_factory=dict)
     rung: RungStations | None = None
+    outages: dict[str, str] = field(default_factory=dict)  # street gateway → the incident of its newest outage
     _details: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
 
     def orders(self) -> list[Order]:
@@ -97,7 +107,12 @@ class World:
 
 
 def order_of(pending: Pending, world: World) -> list[Order]:
-    """Orders that carry this cry, oldest first: its device and its ts; for a call the person, or the incident of the caller's row."""
+    """Orders that carry this cry, oldest first: its device and its ts; for a call the person, or the incident of the caller's row.
+
+    Of what was filed: those of its incident.
+    """
+    if pending.via in FILED:
+        return [order for order in world.orders() if pending.incident and order.incident == pending.incident]
     if pending.via in CALLS:
         incidents = {str(row["id"]) for row in caller_rows(pending, world)}
         return [
@@ -272,8 +287,7 @@ async def has_joined(pending: Pending, world: World) -> bool:
 def open_before(pending: Pending, world: World) -> str:
     """The incident of the newest order about one of this person's devices that came before this, or ""."""
     member = pending.member
-    own = {device for device in (member.wearable, member.panel, member.button, member.home_unit) if device}
-    earlier = [order for order in world.orders() if order.device in own and order.arrived <= pending.sent]
+    earlier = [order for order in world.orders() if order.device in member.devices and order.arrived <= pending.sent]
     return earlier[-1].incident if earlier else ""
 
 
@@ -328,6 +342,80 @@ async def are_all_offered(pending: Pending, world: World) -> bool:
     return False
 
 
+async def is_told(pending: Pending, world: World) -> bool:
+    """The order is at a station, and the device was told that help is coming."""
+    if not await has_order(pending, world):
+        return False
+    for incident in dict.fromkeys(order.incident for order in order_of(pending, world)):
+        tellings = (await world.detail(incident) or {}).get("tellings", ())
+        if any(one.get("word") == "coming" and one.get("state") == "told" for one in tellings):
+            return True
+    pending.reason = "the console does not show that the device was told of help"
+    return False
+
+
+async def is_out(pending: Pending, world: World) -> bool:
+    """A street gateway and all behind it are one incident with a list."""
+    assert world.operator is not None
+    for incident, row in list(world.operator.rows.items()):
+        if row.get("kind") == "offline" and world.operator.first_seen.get(incident, 0) >= pending.sent:
+            affected = (await world.detail(incident) or {}).get("affected") or {}
+            if str(affected.get("path")).rpartition("|")[2] == pending.device and affected.get("count", 0) > 1:
+                world.outages[str(pending.device)] = incident
+                return True
+    pending.reason = "no incident with a list of who is silent"
+    return False
+
+
+async def is_back(pending: Pending, world: World) -> bool:
+    """The incident of the outage says that the path is back."""
+    incident = world.outages.get(str(pending.device))
+    detail = await world.detail(incident) if incident is not None else None
+    pending.reason = "its outage was never seen" if detail is None else f"{incident} goes on"
+    return detail is not None and any(entry.get("kind") == "online" for entry in detail.get("timeline", ()))
+
+
+async def has_climbed(pending: Pending, world: World) -> bool:
+    """Nothing more was heard of this person: the check-in was missed, and every step of the ladder was taken."""
+    for detail in await incidents_of_person(pending, world):
+        steps = (((detail.get("watch") or {}).get("ladder")) or {}).get("steps", ())
+        if steps and all(step.get("state") == "done" for step in steps):
+            return True
+        pending.reason = "steps: " + ", ".join(f"{step.get('step')} {step.get('state')}" for step in steps)
+    return False
+
+
+async def is_seen(pending: Pending, world: World) -> bool:
+    """The console shows all that the scenario says of the incident that came of it."""
+    assert world.operator is not None
+    assert pending.see is not None
+    orders = order_of(pending, world)
+    if orders:
+        note_latency(pending, orders[0])
+    incidents = {pending.incident} if pending.incident else {order.incident for order in orders}
+    if not incidents and pending.via in CALLS:
+        incidents = {str(row["id"]) for row in caller_rows(pending, world)} | {open_before(pending, world)}
+    if not incidents:
+        incidents = {
+            str(one["incident"]["id"]) for one in await incidents_of_person(pending, world) if one["incident"].get("device") == pending.device
+        }
+    pending.reason = pending.refused and f"refused: {pending.refused}"
+    for incident in sorted(incidents - {""}):
+        detail = await world.detail(incident)
+        if detail is not None:
+            pending.reason = differs(pending.see, detail, await world.operator.decisions(incident), world.kinds, world.areas)
+            if not pending.reason:
+                return True
+            pending.reason = f"{incident}: {pending.reason}"
+    return False
+
+
+async def is_refused(pending: Pending, _: World) -> bool:
+    """It was refused, for the reason that the scenario names."""
+    pending.reason = f"refused: {pending.refused}" if pending.refused else f"not refused: {pending.incident}" if pending.incident else ""
+    return pending.refused == pending.wanted
+
+
 Rule = Callable[[Pending, World], Awaitable[bool]]
 RULES: dict[str, Rule] = {
     "order": has_order,
@@ -341,6 +429,12 @@ RULES: dict[str, Rule] = {
     "cancelled": is_cancelled,
     "all_offered": are_all_offered,
     "called_back": is_called_back,
+    "told": is_told,
+    "out": is_out,
+    "back": is_back,
+    "ladder": has_climbed,
+    "seen": is_seen,
+    "refused": is_refused,
 }
 
 
@@ -351,6 +445,7 @@ def note_latency(pending: Pending, order: Order) -> None:
 
 def note_arrival(pending: Pending, arrived: float) -> None:
     """As note_latency, for an order that came by telephone."""
+    pending.arrived = pending.arrived or arrived
     if pending.latency_ms is None:
         sent = pending.sent_at() or pending.sent
         pending.latency_ms = max(0.0, (arrived - sent) * 1000)

@@ -1,7 +1,8 @@
-"""What goes wrong on purpose: noise on a line, a pulled cable, packets lost on the way, a broker that goes away and comes back."""
+"""What goes wrong on purpose: noise on a line, a pulled cable, packets lost on the way; a broker or a city goes away, hours pass."""
 
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from simulators.scenario import Fault
 from simulators.witnesses import Targets, Witnesses, wait_until
@@ -30,9 +31,27 @@ async def play_fault(fault: Fault, seen: Witnesses, targets: Targets, pause_unti
         seen.pbx.lose, seen.pbx.double = fault.lose, fault.double
         await pause_until(until)
         seen.pbx.lose = seen.pbx.double = 0
+    elif fault.what == "municipal_down" and seen.municipal is not None:
+        await seen.municipal.stop()
+        await pause_until(until)
+        await seen.municipal.start()
+    elif fault.what == "pass_time" and targets.clock_file is not None:
+        start = time.monotonic()
+        pause = (until - start) / fault.times if fault.lasts else 0.0
+        for number in range(1, fault.times + 1):
+            pass_time(targets.clock_file, fault.skips)
+            await pause_until(start + number * pause)
     elif fault.what == "broker_restart":
         return await _restart_broker(seen, targets, pause_until, until)
     return ""
+
+
+def pass_time(clock: Path, seconds: float) -> None:
+    """Move a clock file of libfaketime's ("+3600": an hour ahead) on, in one step: a reader sees the old offset or the new."""
+    offset = float(clock.read_text()) + seconds
+    new = clock.with_suffix(".new")
+    new.write_text(f"{offset:+.0f}\n")
+    new.replace(clock)
 
 
 async def _restart_broker(seen: Witnesses, targets: Targets, pause_until: Pause, until: float) -> str:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -13,6 +14,17 @@ import aiomqtt
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MOST_S = 2.0
 NODELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)  # without it a lone message may wait 40 ms for nothing
+
+
+class Client(aiomqtt.Client):
+    """aiomqtt's, which hears a cancellation: `asyncio.wait_for` of Python 3.11 swallows one that comes together with the broker's answer."""
+
+    async def _wait_for(self, fut: Awaitable[Any], timeout: float | None) -> Any:  # noqa: ASYNC109  # aiomqtt's signature
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +51,19 @@ class Link:
     broker: BrokerAddress
     identifier: str
     keep_session: bool = False
+    will: aiomqtt.Will | None = None
     outages: int = 0
     up: asyncio.Event = field(default_factory=asyncio.Event)
     down_since: float | None = None
 
-    def client(self, *, clean: bool | None = None) -> aiomqtt.Client:
-        return aiomqtt.Client(
+    def client(self, *, clean: bool | None = None) -> Client:
+        return Client(
             self.broker.host,
             self.broker.port,
             username=self.broker.username,
             password=self.broker.password,
             identifier=self.identifier,
+            will=self.will,
             clean_session=not self.keep_session if clean is None else clean,
             keepalive=10,
             timeout=5,

@@ -30,7 +30,7 @@ BOOKS = ("gateway_unaccounted", "gateway_incidents_unaccounted")
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How this operator works. Seconds; each pause is drawn between the two numbers."""
+    """How this operator works. Seconds; each pause is drawn between the two numbers. lets_climb: before taking a missed check-in."""
 
     name: str = "李娜"
     acknowledge_after: tuple[float, float] = (1.0, 3.0)
@@ -38,6 +38,7 @@ class Habits:
     works: bool = True
     resolves: bool = True
     calls_back: bool = False
+    lets_climb: float = 0.0
 
 
 @dataclass(slots=True)
@@ -57,10 +58,12 @@ class Operator:
     """Follows the feed always; works on incidents when its habits say so. `rows` is the list as the page would show it, by incident id.
 
     rung: names of responders who get orders by telephone: all they say is yes. called_back: incident → its caller as shown, in order;
-    disorder: what was wrong with the order of the call-back list.
+    disorder: what was wrong with the order of the call-back list. log_in: login and password, where the console asks for them.
     """
 
-    def __init__(self, console: str, habits: Habits = Habits(), *, seed: object = 0, rung: Collection[str] = ()) -> None:
+    def __init__(
+        self, console: str, habits: Habits = Habits(), *, seed: object = 0, rung: Collection[str] = (), log_in: tuple[str, str] | None = None
+    ) -> None:
         self.console = console.rstrip("/")
         self.habits = habits
         self.counts = OperatorCounts()
@@ -72,6 +75,7 @@ class Operator:
         self.disorder: list[str] = []
         self.on_duty = asyncio.Event()
         self._rung = frozenset(rung)
+        self._log_in = log_in
         self._ringing_back: asyncio.Task[None] | None = None
         self._random = random.Random(f"operator:{seed}")
         self._csrf = ""
@@ -117,6 +121,35 @@ class Operator:
                 return found if isinstance(found, dict) else None
         return None
 
+    async def decisions(self, incident: str) -> list[dict[str, Any]]:
+        """Every routing decision of an incident, oldest first; [] when the console does not answer."""
+        if self._client is not None:
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+                answer = await self._client.get(f"/api/v1/incidents/{incident}/decisions")
+                if answer.status_code == 200:
+                    return list(answer.json()["decisions"])
+        return []
+
+    async def metric(self, name: str) -> float | None:
+        """The sum of all samples of a metric; None when the console does not answer."""
+        if self._client is not None:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                lines = (await self._client.get("/metrics")).raise_for_status().text.splitlines()
+                return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
+        return None
+
+    async def ask(self, path: str, body: dict[str, object]) -> tuple[dict[str, Any], str]:
+        """POST anything at this desk: (answer, why refused); the second is "" when it was done."""
+        if self._client is None:
+            return {}, "unreachable"
+        try:
+            answer = await self._client.post(path, json=body, headers=self._headers())
+            told = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return {}, "unreachable"
+        found = told if isinstance(told, dict) else {}
+        return (found, "") if answer.is_success else ({}, str(found.get("reason", answer.status_code)))
+
     async def unaccounted(self) -> float | None:
         """What the gateway's books lack: the gauges of BOOKS, summed over their labels; None when they cannot be read."""
         if self._client is None:
@@ -131,6 +164,10 @@ class Operator:
         assert self._client is not None
         session = (await self._client.get("/api/v1/session")).raise_for_status().json()
         self._csrf = str(session["csrf"])
+        if self._log_in is not None and session.get("log_in"):
+            login, password = self._log_in
+            answer = await self._client.post("/api/v1/login", json={"login": login, "password": password}, headers=self._headers())
+            self._csrf = str(answer.raise_for_status().json()["csrf"])
         answer = await self._client.post("/api/v1/duty", json={"name": self.habits.name, "extension": EXTENSION}, headers=self._headers())
         session = answer.raise_for_status().json()
         self._csrf = str(session.get("csrf", self._csrf))
@@ -197,6 +234,8 @@ class Operator:
                 return "resolve"
             if leg in (None, "declined", "expired", "failed", "withdrawn") and kind in ORDER_KINDS:
                 return "dispatch"
+            if kind == "offline" and "ended" not in (row.get("flags") or ()):
+                return None  # is over when the devices are back, not when somebody says so
             if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT)):
                 return "resolve"
         if state == "resolved" and self.habits.resolves:
@@ -207,6 +246,8 @@ class Operator:
         pause = self.habits.acknowledge_after if step == "acknowledge" else self.habits.act_after
         if step == "resolve" and self.rows.get(incident, {}).get("leg") == "accepted":
             pause = VISIT_S
+        if step == "acknowledge" and self._is_left_alone(incident):
+            await asyncio.sleep(self.habits.lets_climb)
         await asyncio.sleep(self._random.uniform(*pause))
         if step == "acknowledge" and await self._command(incident, "acknowledge", {}):
             self.counts.acknowledged += 1
@@ -217,6 +258,8 @@ class Operator:
         elif step == "resolve":
             if await self._command(incident, "note", {"text": "已电话确认 (simulated)"}):
                 self.counts.noted += 1
+            for word in await self.open_steps(incident):
+                await self._command(incident, "step", {"step": word})
             if await self._command(incident, "resolve", {"outcome": "helped", "note": "simulated"}):
                 self.counts.resolved += 1
         elif step == "call_back" and await self._command(incident, "call_back", {"satisfaction": 5}):
@@ -234,10 +277,10 @@ class Operator:
         assert self._client is not None
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
             waiting = (await self._client.get("/api/v1/call-backs")).raise_for_status().json()["call_backs"]
-            keys = [(RANK.get(str(row["severity"]), 9), str(row["first_attempt_at"])) for row in waiting]
+            keys = [(RANK.get(str(row["severity"]), 9), str(row["first_attempt_at"] or row.get("opened_at"))) for row in waiting]
             if keys != sorted(keys):
                 self.disorder.append(f"the list has {' '.join(str(row['id']) for row in waiting)}")
-            mine = [row for row in waiting if row.get("owner") in (None, self.habits.name)]
+            mine = [row for row in waiting if row.get("owner") in (None, self.habits.name) and not self._is_left_alone(str(row["id"]))]
             if not mine:
                 return
             incident = str(mine[0]["id"])
@@ -252,6 +295,11 @@ class Operator:
                 self.called_back[incident] = str(mine[0].get("caller") or "")
                 if len(self.called_back) > MAX_ROWS:
                     self.called_back.popitem(last=False)
+
+    def _is_left_alone(self, incident: str) -> bool:
+        """Does the machine climb its ladder, and nobody has taken it yet?"""
+        row = self.rows.get(incident, {})
+        return self.habits.lets_climb > 0 and row.get("kind") == "missed_checkin" and row.get("state") == "raised"
 
     async def _caller_of(self, incident: str) -> str:
         """Under which reference the caller can be rung, "" when nobody knows: their number may be the person's own."""
@@ -271,6 +319,14 @@ class Operator:
                         return
                     await asyncio.sleep(POLL_S)
 
+    async def open_steps(self, incident: str) -> list[str]:
+        """Required steps of its action plan that nobody has ticked; none where they cannot be read."""
+        assert self._client is not None
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+            plan = (await self._client.get(f"/api/v1/incidents/{incident}")).json()["plan"]
+            return [str(step["id"]) for step in plan if step["required"] and not step["done"]]
+        return []
+
     async def _command(self, incident: str, action: str, body: dict[str, object], done: int = 200) -> bool:
         """POST one command; a refusal is counted by its reason, never raised."""
         assert self._client is not None
@@ -286,6 +342,8 @@ class Operator:
         reason = "unreadable"
         with contextlib.suppress(ValueError, AttributeError):
             reason = str(answer.json().get("reason", answer.status_code))
+        if reason in ("csrf", "not_on_duty"):
+            self.on_duty.clear()  # the session is over: begin anew
         label = f"{action}:{reason}"
         self.counts.refused[label] = self.counts.refused.get(label, 0) + 1
         return False

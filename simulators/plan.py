@@ -18,6 +18,7 @@ class Step:
     do: Do
     member: Member
     label: str
+    stays: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def choose_cast(scenario: Scenario, district: District, seed: str, used: set[int
 def _fits(cast: Cast, member: Member) -> bool:
     if cast.person:
         return member.person == cast.person
+    if (cast.area and cast.area not in member.areas) or not member.risks.issuperset(cast.risks):
+        return False
     if "phone" in cast.has and (member.sharing > 1) != cast.shares_phone:
         return False
     if "wearable" in cast.has and member.panel and "panel" not in cast.has:
@@ -80,10 +83,14 @@ def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 
     for number, do in enumerate(scenario.do, 1):
         for turn_of, at in enumerate(_times(do, scenario, chance)):
             steps.append((at * scale, number, do, _member(do, parts, chance, turn_of)))
+    stays = {cast.name: cast.stays for cast in scenario.cast}
     ordered = sorted(steps, key=lambda step: (step[0], step[1]))
     return Plan(
         parts,
-        tuple(Step(at, place, do, member, f"{do.who} {do.via} {do.what} {turn}.{place}") for place, (at, _, do, member) in enumerate(ordered, 1)),
+        tuple(
+            Step(at, place, do, member, f"{do.who} {do.via} {do.what} {turn}.{place}", stays.get(do.who, ""))
+            for place, (at, _, do, member) in enumerate(ordered, 1)
+        ),
     )
 
 
@@ -92,8 +99,14 @@ def _times(do: Do, scenario: Scenario, chance: random.Random) -> list[float]:
         return [do.at]
     if do.between is not None:
         return sorted(chance.uniform(*do.between) for _ in range(do.count))
-    assert do.every is not None
     end = scenario.seconds * (scenario.plan_share if do.expect else 1.0)
+    if do.mean is not None:
+        times, at = [], chance.expovariate(1 / do.mean)
+        while at < end:
+            times.append(at)
+            at += chance.expovariate(1 / do.mean)
+        return times
+    assert do.every is not None
     first = chance.uniform(0, do.every)
     return [first + do.every * number for number in range(int(max(0.0, end - first) / do.every) + 1) if first < end]
 

@@ -8,18 +8,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simulators.district import CALLS, District, Member, read_district
+from simulators.district import CALLS, FILED, District, Member, read_district
 from simulators.expectations import Pending, World, judge
 from simulators.faults import play_fault
+from simulators.filing import file_matter, ruling_of, said
+from simulators.neighbourhood import CRIES
 from simulators.pbx import LOST, Outcome, PlacedCall
 from simulators.plan import Plan, Step, make_plan
 from simulators.report import Judged, Report, summary_of
-from simulators.scenario import Behaves, Fault, Scenario
+from simulators.scenario import Behaves, Fault, Rule, Scenario
 from simulators.stations import Behaviour, Order
 from simulators.witnesses import BUTTON_PORT, PANEL_PORT, MissingTarget, Targets, build_witnesses, check_targets, wait_until
 
 SETTLE_S = 10.0  # at the end: receipts still on their way, books still being written
 TICK_S = 0.2
+ON_THE_WIRE_S = 0.05  # a cry takes the way over the broker: a request filed within it may be with the gateway first
 MAX_JUDGED = 10_000  # expectations kept for the report; failures are never the ones dropped
 BY_HAND = frozenset({"help"})  # an operator orders these: their time is a person's, not the machine's
 
@@ -61,7 +64,7 @@ class _Run:
         self.stop = stop
         self.district: District = read_district(targets.district)
         self.seen = build_witnesses(scenario, targets, self.district, seed, self._behave)
-        self.world = World(self.seen.stations, self.seen.operator, self.district.parents, self.seen.rung)
+        self.world = World(self.seen.stations, self.seen.operator, self.district.parents, self.district.kinds, self.district.areas, self.seen.rung)
         self.pending: list[Pending] = []
         self.judged: deque[Pending] = deque()
         self.parts: dict[str, set[str]] = {}
@@ -78,6 +81,9 @@ class _Run:
         async with contextlib.AsyncExitStack() as stack:
             if seen.pbx is not None:
                 await stack.enter_async_context(seen.pbx)
+            if seen.municipal is not None and self.targets.municipal is not None:
+                await seen.municipal.start("127.0.0.1", self.targets.municipal[0])
+                stack.push_async_callback(seen.municipal.stop)
             if seen.homes is not None:
                 await stack.enter_async_context(seen.homes)
             background = [asyncio.create_task(part.run()) for part in seen.running()]
@@ -124,6 +130,7 @@ class _Run:
         """Perform the steps of one turn and wait for its end; the last turn ends as soon as everything is judged."""
         start = self.began + turn * length
         faults = [asyncio.create_task(self._fault(fault, start, length, scale)) for fault in self.scenario.fault]
+        rulings = [asyncio.create_task(self._rule(rule, start + rule.at * scale)) for rule in self.scenario.rule]
         try:
             awaited = max((number for number, step in enumerate(plan.steps) if step.do.expect), default=-1)
             early = last and self.seconds is None  # the run has no length of its own: it ends when everything is judged
@@ -138,9 +145,9 @@ class _Run:
                     return
                 await asyncio.sleep(TICK_S)
         finally:
-            for task in faults:
+            for task in (*faults, *rulings):
                 task.cancel()
-            for outcome in await asyncio.gather(*faults, return_exceptions=True):
+            for outcome in await asyncio.gather(*faults, *rulings, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     raise outcome
 
@@ -152,6 +159,14 @@ class _Run:
         note = await play_fault(fault, self.seen, self.targets, self._pause_until, start=start, end=start + length, scale=scale)
         if note:
             self.notes.append(note)
+
+    async def _rule(self, rule: Rule, at: float) -> None:
+        """A supervisor rules; that it was done, or refused as it must be, is an expectation of its own."""
+        if self.seen.operator is None or await self._pause_until(at):
+            return
+        _, refused = await self.seen.operator.ask(*ruling_of(rule.matter, rule.subject, rule.value, rule.reason))
+        what = f"{rule.matter} {rule.subject} {rule.value or '-'}"
+        self._whole(f"ruled: {what}", refused == rule.refused, f"{what}: {refused or 'done'}, not {rule.refused or 'done'}")
 
     async def _pause_until(self, at: float) -> bool:
         """Wait for a moment; True when the run is to stop instead."""
@@ -168,13 +183,15 @@ class _Run:
         now_ms = time.time_ns() // 1_000_000
         if do.via == "wearable" and seen.fleet is not None:
             chance = random.Random(f"{self.seed}:{step.label}")
-            located = member.lat is not None and member.lon is not None and do.what != "heartbeat"
-            lat, lon = (around(member.lat or 0, chance), around(member.lon or 0, chance)) if located else (None, None)
+            place = self.district.middles.get(step.stays) or (member.lat, member.lon)
+            located = place[0] is not None and place[1] is not None and (do.what != "heartbeat" or bool(step.stays))
+            lat, lon = (around(place[0] or 0, chance), around(place[1] or 0, chance)) if located else (None, None)
             battery = float(chance.randint(4, 12) if do.what == "low_battery" else chance.randint(30, 100))
             message = seen.fleet.send(
                 member.wearable, do.what, battery=battery, phase=do.phase or None, lost=do.lost, copies=do.copies, lat=lat, lon=lon
             )
-            self._expect(step, member.wearable, message.ts, exact=True, sent_at=lambda: message.sent)
+            lacks = seen.neighbourhood.untold(member.watch) if do.expect == "ladder" and seen.neighbourhood is not None else lambda: ""
+            self._expect(step, member.wearable, message.ts, exact=True, sent_at=lambda: message.sent, lacks=lacks)
         elif do.via == "panel" and seen.panel is not None:
             room = f"Room {member.panel}"
             call = seen.panel.press(
@@ -192,11 +209,43 @@ class _Run:
             pressed = seen.homes.press(member.home_unit, do.what, do.talk if do.voice else 0)
             self._keep(seen.homes.play(pressed))
             self._expect(step, member.home_unit, now_ms, exact=False, lacks=pressed.lacks)
+        elif do.via in CRIES and seen.neighbourhood is not None:
+            device = str(getattr(member, do.via))
+            lacks = seen.neighbourhood.untold(device) if do.expect == "told" else lambda: ""
+            named = seen.neighbourhood.act(do.via, device, do.what)
+            self._expect(step, named, now_ms, exact=False, lacks=lacks)
         elif do.via in CALLS and seen.pbx is not None:
             display = member.name if do.gbk_name else ""
             number = member.phone if do.via == "phone" else member.contact
             self._keep(seen.pbx.call(step.label, number, Outcome(do.what), called=do.called, ring_s=do.ring, talk_s=do.talk, display=display))
             self._expect(step, None, now_ms, exact=False)
+        elif do.via in FILED and seen.operator is not None:
+            self._keep(self._file_step(step, self._expect(step, None, now_ms, exact=False)))
+
+    async def _file_step(self, step: Step, pending: Pending | None) -> None:
+        """Ask for a service, file a matter as a platform, say something about somebody's newest incident; the answer is kept with the expectation."""
+        do, member, operator = step.do, step.member, self.seen.operator
+        assert operator is not None
+        if do.via == "request":
+            told, refused = await operator.ask("/api/v1/requests", {"person": member.person or "", "service": do.what, "wish": do.text})
+            incident = str((told.get("request") or {}).get("id") or "")
+        elif do.via == "platform":
+            record = {
+                "id": f"{self.scenario.seed}-{self.began_ms}-{step.number}",
+                "kind": do.what,
+                "person": {"register": member.person},
+                "note": do.text,
+            }
+            incident, refused = await file_matter(self.targets.console or "", do.called, self.targets.platforms.get(do.called, b""), record)
+        else:
+            incident = next((order.incident for order in reversed(self.world.orders()) if order.device in member.devices), "")
+            for word in await operator.open_steps(incident) if do.what == "resolve" else ():
+                await operator.ask(f"/api/v1/incidents/{incident}/step", {"step": word})
+            _, refused = await operator.ask(f"/api/v1/incidents/{incident}/{do.what}", said(do.what, do.text))
+        if pending is not None:
+            pending.incident, pending.refused = incident, refused
+        elif refused:
+            self._whole(step.label, False, f"refused: {refused}")
 
     def _keep(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -212,7 +261,8 @@ class _Run:
         exact: bool,
         sent_at: Callable[[], float | None] = lambda: None,
         lacks: Callable[[], str] = lambda: "",
-    ) -> None:
+    ) -> Pending | None:
+        """Begin to expect what the step says; None: nothing."""
         if step.do.expect:
             now = time.monotonic()
             do = step.do
@@ -232,8 +282,12 @@ class _Run:
                     do.within,
                     sent_at=sent_at,
                     lacks=lacks,
+                    see=do.see,
+                    wanted=do.reason,
                 )
             )
+            return self.pending[-1]
+        return None
 
     def _behave(self, order: Order, before: int) -> Behaviour:
         """The first entry of the scenario that fits the order."""
@@ -310,6 +364,23 @@ class _Run:
         if expect.refused_blocks and seen.panel is not None:
             refused = sum(len(call.refusals) for call in seen.panel.calls)
             self._whole("damaged blocks refused", refused >= expect.refused_blocks, f"{refused} block(s) refused")
+        if expect.alarms_first:
+            behind = overtaken([*self.judged])
+            self._whole("alarms before services", not behind, "; ".join(behind[:5]))
+        for kind, least in expect.kinds.items():
+            went = sum(self.district.kinds.get(order.responder) == kind for order in self.world.orders())
+            self._whole(f"orders to {kind}", went >= least, f"{went} went there, not {least}")
+        if expect.reconciled and seen.municipal is not None and not self.stop.is_set():  # who breaks off does not wait for the last report
+            wrong_there = await self._unreported()
+            while wrong_there and time.monotonic() < deadline:
+                await asyncio.sleep(TICK_S)
+                wrong_there = await self._unreported()
+            self._whole("the city has everything", not wrong_there, wrong_there)
+            if self.targets.reconcile is not None:
+                differ = await self._differ()
+                while differ and time.monotonic() < deadline + SETTLE_S:  # something was reported while they counted
+                    differ = await self._differ()
+                self._whole("both sides count the same", not differ, differ)
         if expect.books_balanced and seen.operator is not None:
             unaccounted = await seen.operator.unaccounted()
             while unaccounted and time.monotonic() < deadline:
@@ -318,6 +389,30 @@ class _Run:
             self._whole(
                 "books balanced", unaccounted == 0, "gateway_unaccounted cannot be read" if unaccounted is None else f"{unaccounted:g} unaccounted"
             )
+
+    async def _differ(self) -> str:
+        """ "" = both sides count the same; else what the comparison said."""
+        assert self.targets.reconcile is not None
+        try:
+            await self.targets.reconcile()
+        except OSError as error:
+            return str(error)
+        return ""
+
+    async def _unreported(self) -> str:
+        """ "" = the municipal system has every report, gapless and once, of every incident that was ordered for, and nothing waits."""
+        municipal, operator = self.seen.municipal, self.seen.operator
+        assert municipal is not None
+        numbers = sorted(municipal.copies)
+        missing = {order.incident for order in self.world.orders()} - {str(report.get("incident")) for report in municipal.reports}
+        waits = await operator.metric("gateway_upward_lag_entries") if operator is not None else None
+        if missing or waits != 0:
+            return f"{len(missing)} incident(s) that it never heard of; {waits} entries wait"
+        if numbers != list(range(1, len(numbers) + 1)) or municipal.conflicts or municipal.unsigned:
+            return (
+                f"{len(numbers)} report(s), the last number is {numbers[-1:]}, {len(municipal.conflicts)} conflict(s), {municipal.unsigned} unsigned"
+            )
+        return ""
 
     def _whole(self, label: str, held: bool, reason: str) -> None:
         pending = Pending(label, "whole run", "", "", Member(None), None, 0, False, 0, 0, 0)
@@ -376,9 +471,21 @@ def wrong_turns(calls: Sequence[PlacedCall], called_back: Sequence[str]) -> list
     return [f"{turn} was called back when it was {due}'s turn" for turn, due in zip(turns, right, strict=False) if turn != due]
 
 
+def overtaken(judged: Sequence[Pending]) -> list[str]:
+    """Alarms whose order came after that of an ordinary service which was filed later, by more than the way to the gateway takes."""
+    services = [one for one in judged if one.via == "request" and one.arrived is not None]
+    alarms = [one for one in judged if one.via not in ("", "request", "desk") and one.arrived is not None]
+    return [
+        f"{alarm.label} came after {service.label}"
+        for alarm in alarms
+        for service in services
+        if service.sent > alarm.sent + ON_THE_WIRE_S and (service.arrived or 0) < (alarm.arrived or 0)
+    ]
+
+
 def devices_of(member: Member) -> set[str]:
     """All by which an order about this one can be known: its devices and, for calls, the person."""
-    return {name for name in (member.wearable, member.panel, member.button, member.home_unit, member.person) if name}
+    return {name for name in (*member.devices, member.person) if name}
 
 
 def around(degrees: float, chance: random.Random) -> float:

@@ -45,7 +45,8 @@ class Order:
 class Behaviour:
     """How a responder answers. Seconds after the order (for `late`: after `reply_by`); each drawn between the two numbers.
 
-    manner: helpful (accept, en_route, arrived, done), declines, late (accepts after its time is over), silent.
+    manner: helpful (accept, en_route, arrived, done), declines, late (accepts after its time is over), silent,
+    never_arrives (accepts, sets out, and is not heard of again).
     """
 
     manner: str = "helpful"
@@ -190,6 +191,8 @@ class Stations:
         self._answer(order, "accept")
         await asyncio.sleep(seeded.uniform(0.2, 1.0))
         self._answer(order, "en_route")
+        if behaviour.manner == "never_arrives":
+            return
         await asyncio.sleep(seeded.uniform(*behaviour.travel))
         self._answer(order, "arrived")
         await asyncio.sleep(seeded.uniform(*behaviour.work))

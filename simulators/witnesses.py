@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,19 @@ from typing import Any
 import httpx
 
 from simulators.button_receiver import ButtonReceiver
-from simulators.district import CALLS, LINES, District
+from simulators.district import CALLS, FILED, LINES, District
 from simulators.espa_panel import EspaPanel, PanelCall
 from simulators.home_link import Receiver
 from simulators.homes import Homes, Pressed
 from simulators.mqtt_link import BrokerAddress
+from simulators.municipal import Municipal
+from simulators.neighbourhood import CRIES, PORTS, Neighbourhood
 from simulators.operator import Habits, Operator
 from simulators.pbx import Pbx
 from simulators.pseudo_terminal import PseudoTerminal
 from simulators.rung import RungStations
 from simulators.scenario import Scenario
+from simulators.sent import Sent
 from simulators.stations import MAX_ORDERS, Choose, Stations
 from simulators.wearables import Fleet, Message
 
@@ -48,6 +51,12 @@ class Targets:
     ami_port: int | None = None  # where we are the exchange that the gateway connects to
     esl_port: int | None = None
     sip: Receiver | None = None  # where home units send their alarms
+    ports: Mapping[str, int] = field(default_factory=dict)  # lines that devices dial: see simulators.neighbourhood.PORTS
+    municipal: tuple[int, bytes] | None = None  # where we are the city that the gateway reports to, and the secret shared with it
+    platforms: Mapping[str, bytes] = field(default_factory=dict)  # [[platform]] → its secret
+    reconcile: Command | None = None  # compares the days with the city, at the end; an OSError says that they differ
+    log_in: tuple[str, str] | None = None  # of the operator, where the console asks for it: login and password
+    clock_file: Path | None = None  # libfaketime's: the offset of the clock that the gateway and we have
 
     @property
     def hears_calls(self) -> bool:
@@ -68,6 +77,16 @@ def check_targets(scenario: Scenario, targets: Targets) -> None:
         missing.append("--hep host:port, --ami-port or --esl-port (the scenario has calls)")
     if "home_unit" in used and targets.sip is None:
         missing.append("--sip udp:HOST:PORT (the scenario has home units)")
+    missing += [f"--port {line}=PORT" for means, line in PORTS.items() if means in used and line not in targets.ports]
+    if scenario.expect.reconciled and targets.municipal is None:
+        missing.append("--municipal PORT=SECRETFILE (the scenario reports to a city)")
+    missing += [
+        f"--platform {name}=SECRETFILE" for name in sorted({do.called for do in scenario.do if do.via == "platform"} - targets.platforms.keys())
+    ]
+    if (used & set(FILED) or scenario.rule) and targets.console is None:
+        missing.append("--console http://… (somebody rules or files there)")
+    if any(fault.what == "pass_time" for fault in scenario.fault) and targets.clock_file is None:
+        missing.append("--clock-file FILE (the scenario lets time pass; gateway and simulators run under libfaketime with that file)")
     if used & {"panel", "button"} and targets.serial_dir is None:
         missing.append("--serial-dir DIR (the scenario has a panel or buttons)")
     if missing:
@@ -84,8 +103,10 @@ class Witnesses:
     receiver: ButtonReceiver | None = None
     pbx: Pbx | None = None
     homes: Homes | None = None
+    neighbourhood: Neighbourhood | None = None
     rung: RungStations | None = None
     operator: Operator | None = None
+    municipal: Municipal | None = None
     calls: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def terminals(self) -> list[PseudoTerminal]:
@@ -94,13 +115,16 @@ class Witnesses:
 
     def running(self) -> list[Any]:
         """Those that have a `run()` of their own."""
-        return [part for part in (self.stations, self.fleet, self.panel, self.operator) if part is not None]
+        return [part for part in (self.stations, self.fleet, self.panel, self.neighbourhood, self.operator) if part is not None]
 
-    def unconfirmed(self) -> list[Message | PanelCall | Pressed]:
+    def unconfirmed(self) -> list[Message | PanelCall | Pressed | Sent]:
         """Alarms and calls that nobody has confirmed yet."""
-        late: list[Message | PanelCall | Pressed] = [message for message in (self.fleet.alarms if self.fleet else ()) if message.confirmed is None]
+        late: list[Message | PanelCall | Pressed | Sent] = [
+            message for message in (self.fleet.alarms if self.fleet else ()) if message.confirmed is None
+        ]
         late += [call for call in (self.panel.calls if self.panel else ()) if call.confirmed is None]
         late += [pressed for pressed in (self.homes.pressed if self.homes else ()) if not pressed.confirmed]
+        late += [sent for sent in (self.neighbourhood.sent if self.neighbourhood else ()) if not sent.over]
         return late
 
     def surprises(self, district: District, since_ms: int) -> list[str]:
@@ -121,7 +145,7 @@ class Witnesses:
         if self.fleet is not None:
             fleet = self.fleet
             found["wearables"] = {"sent": fleet.sent, "confirmed": fleet.confirmed, "alarms": len(fleet.alarms), "copies": fleet.duplicates}
-            found["wearables"] |= {"lost": fleet.lost, "outages": fleet.outages}
+            found["wearables"] |= {"never_sent": fleet.lost, "outages": fleet.outages}
         if self.panel is not None:
             calls = self.panel.calls
             found["panel"] = {"sent": len(calls), "confirmed": self.panel.confirmed, "blocks": sum(call.blocks_sent for call in calls)}
@@ -132,6 +156,10 @@ class Witnesses:
             pressed = self.homes.pressed
             found["home_units"] = {"sent": len(pressed), "confirmed": sum(one.confirmed for one in pressed)}
             found["home_units"]["calls"] = sum(one.has_called for one in pressed)
+        if self.neighbourhood is not None:
+            found |= self.neighbourhood.sources()
+        if self.municipal is not None:
+            found["municipal"] = {"sent": len(self.municipal.copies), "requests": len(self.municipal.requests)}
         if self.pbx is not None:
             found["calls"] = {"sent": len(self.pbx.calls), "packets": self.pbx.packets}
             for call in self.pbx.calls:
@@ -149,6 +177,9 @@ class Witnesses:
         if self.panel is not None:
             panel = self.panel
             waiting["an answer to the panel's poll"] = lambda: panel.polls_answered > 0
+        if self.neighbourhood is not None:
+            neighbourhood = self.neighbourhood
+            waiting["an answer to every device on the networks"] = lambda: neighbourhood.is_ready
         if self.pbx is not None:
             pbx = self.pbx
             waiting["a login at the exchange's manager"] = lambda: pbx.is_heard
@@ -179,6 +210,8 @@ def build_witnesses(scenario: Scenario, targets: Targets, district: District, se
         )
         if "wearable" in used:
             found.fleet = Fleet(broker, prefix=f"simulated-wearables-{mark}")
+        if used & CRIES.keys():
+            found.neighbourhood = Neighbourhood(district, used, broker, targets.ports, mark)
     if targets.serial_dir is not None:
         if "panel" in used:
             found.panel = EspaPanel(PseudoTerminal(targets.serial_dir / PANEL_PORT))
@@ -200,10 +233,13 @@ def build_witnesses(scenario: Scenario, targets: Targets, district: District, se
             found.homes = Homes(targets.sip, lambda: pbx.sip_address)
     elif targets.sip is not None and "home_unit" in used:
         found.homes = Homes(targets.sip, lambda: None)
+    if targets.municipal is not None:
+        found.municipal = Municipal(targets.municipal[1])
     if targets.console is not None:
         wanted = scenario.operator
-        habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves, wanted.calls_back)
-        found.operator = Operator(targets.console, habits, seed=seed, rung={district.names[name] for name in district.rung.values()})
+        habits = Habits(wanted.name, wanted.acknowledge_after, wanted.act_after, wanted.works, wanted.resolves, wanted.calls_back, wanted.lets_climb)
+        rung = {district.names[name] for name in district.rung.values()}
+        found.operator = Operator(targets.console, habits, seed=seed, rung=rung, log_in=targets.log_in)
     return found
 
 

@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
-from drivers.contract import Codec, Rejected, Signal
+from drivers.contract import Before, Codec, Rejected, Signal, to_event
+from gateway.event import KINDS, Phase
 
 Seen = list[tuple[object, ...]]
 
@@ -30,6 +32,31 @@ def talk(codec: Codec, pieces: Iterable[bytes], now: float = 1.0) -> tuple[Seen,
         answered += codec.data_to_send()
         seen += look(found)
     return seen, bytes(answered)
+
+
+def journalled(signals: Iterable[Signal | Rejected], at: float) -> list[Before]:
+    """What a codec finds of its signals after a restart; `at`: monotonic seconds of then."""
+    now = datetime(2026, 8, 2, 3, 4, 5, tzinfo=UTC)
+    said = [one for one in signals if isinstance(one, Signal) and KINDS[one.kind].journalled and one.phase is not Phase.STATE]
+    return [Before(at, to_event(one, "line", now)) for one in said]
+
+
+def hear(codec: Codec, wire: bytes, now: float = 1.0, *, keep: bool = True) -> list[Signal]:
+    """Feed, and keep everything or nothing as a line does; what was signalled."""
+    found = codec.receive_data(wire, now)
+    for one in found:
+        if keep:
+            codec.confirm(one)
+        else:
+            codec.refuse(one, "store_down")
+    return [one for one in found if isinstance(one, Signal)]
+
+
+def read(codec: Codec, wire: bytes, now: float = 0.0) -> list[Signal]:
+    """Feed what must all be signals."""
+    found = codec.receive_data(wire, now)
+    assert all(isinstance(one, Signal) for one in found), found
+    return [one for one in found if isinstance(one, Signal)]
 
 
 def check_fragments(new_codec: Callable[[], Codec], wire: bytes, *, answers: bool = True) -> Seen:
@@ -93,8 +120,8 @@ def mutate(wires: list[bytes], rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def fuzz(new_codec: Callable[[], Codec], wires: list[bytes], messages: int, seed: int) -> dict[str, int]:
-    """Seeded mutations through long-lived codecs. Gives how often each outcome was seen."""
+def fuzz(new_codec: Callable[[], Codec], wires: list[bytes], messages: int, seed: int, longest_s: float = 60) -> dict[str, int]:
+    """Seeded mutations through long-lived codecs. Gives how often each outcome was seen. longest_s: no timer of the codec is longer."""
     rng = random.Random(seed)
     seen: dict[str, int] = {}
     codec, now = new_codec(), 0.0
@@ -114,5 +141,5 @@ def fuzz(new_codec: Callable[[], Codec], wires: list[bytes], messages: int, seed
                 seen[outcome] = seen.get(outcome, 0) + 1
             codec.data_to_send()
         deadline = codec.deadline()
-        assert deadline is None or deadline <= now + 60, "a timer that never runs out"
+        assert deadline is None or deadline <= now + longest_s, "a timer that never runs out"
     return seen

@@ -1,10 +1,23 @@
-"""Twisted on the asyncio loop of each test."""
+"""Twisted on the asyncio loop of each test, no property that fails by being slow, and no run that ends without saying why."""
 
 import asyncio
-from collections.abc import Callable
+import faulthandler
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
 
+import pytest
+from hypothesis import settings
+from playwright import async_api, sync_api
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.main import installReactor
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+for api in (async_api, sync_api):
+    api.expect.set_options(timeout=30_000)  # milliseconds; a machine that does five things at once is slow, not wrong
 
 
 class ReactorOfTheTest(AsyncioSelectorReactor):
@@ -40,3 +53,62 @@ installReactor(ReactorOfTheTest(_before_the_first_test))
 
 def pytest_unconfigure() -> None:
     _before_the_first_test.close()
+
+
+# Twice what pytest-timeout allows ([tool.pytest.ini_options] timeout): its exception may be swallowed by whatever task is just running, and it no
+# longer counts once a test has failed, so that what hangs while it tidies up would hang for ever.
+STUCK_S = 1200.0
+
+
+class Watch(threading.Thread):
+    """Ends a process whose test is stuck, having said where; the run with it (--max-worker-restart=0: a new process would begin that test again)."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(name="stuck", daemon=True)
+        self.descriptor = descriptor
+        self.since: float | None = None  # monotonic seconds; None between two tests
+
+    def run(self) -> None:
+        while True:
+            time.sleep(5.0)  # a pace
+            if (since := self.since) is not None and time.monotonic() - since > STUCK_S:
+                faulthandler.dump_traceback(self.descriptor, all_threads=True)
+                with os.fdopen(self.descriptor, "w") as errors:
+                    for task in (one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()):
+                        task.print_stack(file=errors)
+                os._exit(1)
+
+
+WATCH = pytest.StashKey[Watch]()
+
+
+class FailuresAtOnce:
+    """Names each failure of other processes when it happens: a run that is cut off has told them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            terminal = self.config.pluginmanager.getplugin("terminalreporter")
+            terminal.ensure_newline()
+            terminal.write_line("\n  ".join((f"failed: {report.nodeid} ({report.when})", *report.longreprtext.splitlines()[-3:])))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(FailuresAtOnce(config))
+        return
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.stash[WATCH] = Watch(os.dup(2))
+    config.stash[WATCH].start()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    if not item.get_closest_marker("campaign"):
+        item.config.stash[WATCH].since = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        item.config.stash[WATCH].since = None

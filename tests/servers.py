@@ -1,7 +1,8 @@
-"""Real servers for tests: a Mosquitto of the test's own on a free port, ended by its process id; and waiting for a condition."""
+"""Real servers for tests, each the test's own on a free port, ended by its process id: Mosquitto, PostgreSQL; and waiting for a condition."""
 
 import getpass
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -19,14 +20,32 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 1
     await wait_until(condition, what, timeout_s)
 
 
-def program(name: str) -> str:
+def program(name: str, package: str = "") -> str:
+    """Its path. Where it is missing (package: what Debian has it in, if that has another name) the test fails in CI and is skipped elsewhere."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        missing = f"{name} is not installed (apt install {name})"
+        missing = f"{name} is not installed (apt install {package or name})"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
     return found
+
+
+def postgres_command(folder: Path, port: int) -> list[str]:
+    """An empty PostgreSQL in this folder, fsync on, whose user postgres needs no password: what serves it on 127.0.0.1. It refuses to run as root."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    binary = binaries[-1] if binaries else Path(program("postgres", "postgresql")).parent
+    folder.mkdir()
+    its_own: list[str] = []
+    if getpass.getuser() == "root":
+        its_own = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        for above in folder.parents[:4]:  # pytest keeps its folders to whoever runs it
+            if above.stat().st_uid == os.getuid() and above != Path("/tmp"):
+                above.chmod(above.stat().st_mode | 0o055)
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+    made = [*its_own, str(binary / "initdb"), "-D", str(folder), "-A", "trust", "-U", "postgres", "-E", "UTF8"]
+    subprocess.run(made, check=True, capture_output=True, cwd="/")
+    return [*its_own, str(binary / "postgres"), "-D", str(folder), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
 
 
 class Mosquitto:
@@ -42,6 +61,7 @@ class Mosquitto:
             f"user {getpass.getuser()}\n"
             f"persistence true\npersistence_location {folder}/\nlog_dest stderr\nlog_type all\n{extra or 'allow_anonymous true'}\n"
         )
+        self.before: list[str] = []  # words before the command
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(self, lines: str) -> None:
@@ -52,7 +72,7 @@ class Mosquitto:
     async def start(self) -> None:
         path = program("mosquitto")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([path, "-c", str(self._conf)], stderr=log)  # noqa: ASYNC220 forking takes a millisecond
+            self._process = subprocess.Popen([*self.before, path, "-c", str(self._conf)], stderr=log)  # noqa: ASYNC220 forking takes a millisecond
         await until(self._listens, "mosquitto listens")
 
     def _listens(self) -> bool:

@@ -292,3 +292,20 @@ def hep3(payload: bytes, source: tuple[str, int], destination: tuple[str, int], 
     body += chunk(7, source[1].to_bytes(2)) + chunk(8, destination[1].to_bytes(2))
     body += chunk(9, seconds.to_bytes(4)) + chunk(10, round((at - seconds) * 1e6).to_bytes(4)) + chunk(11, b"\x01") + chunk(15, payload)
     return b"HEP3" + (6 + len(body)).to_bytes(2) + body
+
+
+@pytest.mark.parametrize(
+    ("codec", "pasted", "hint"),
+    [
+        ("watch3g", b"[3G*8800000015*0002*LK]".hex(), "--hex"),
+        ("contact_id", "123418110100005E", ""),  # a block of Contact ID with a wrong sum is made of hex digits, too
+        ("gt06", "7878252", "7 hex digits"),
+    ],
+)
+def test_a_paste_in_the_wrong_form_is_told_so(codec: str, pasted: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "paste"
+    file.write_text(pasted + "\n")
+    assert main(["decode", codec, str(file)]) != 0
+    said = capsys.readouterr().err
+    assert hint in said
+    assert bool(said) is bool(hint)

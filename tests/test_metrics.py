@@ -1,7 +1,13 @@
 """The metrics: books that balance and say so when they do not; names that outside scripts rely on; no label without a bound."""
 
+import asyncio
+from datetime import UTC, datetime
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from drivers.contract import DUPLICATE, STORED, TESTED
+from gateway.event import Event, Kind
+from gateway.inbox import Incoming, Submission
 from gateway.metrics import LINE_STATES, MACHINE, PEOPLE, Metrics
 
 
@@ -14,6 +20,20 @@ def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], fl
         for family in text_string_to_metric_families(body.decode())
         for sample in family.samples
     }
+
+
+async def test_a_synthetic_alarm_of_our_own_does_not_hide_that_a_line_is_silent() -> None:
+    """The warning of a silent line goes by `heard`: a probe every minute would keep every line talking."""
+    books = Metrics().books("wearables")
+    at = datetime(2026, 3, 14, tzinfo=UTC)
+    event = Event(kind=Kind.TEST, line="wearables", device="self-test", received_at=at, occurred_at=at)
+    for verdict, heard in ((TESTED, 0), (STORED, 1), (TESTED, 1), (DUPLICATE, 2)):
+        one = Incoming(Submission(1, asyncio.get_running_loop().create_future()), 0, event, books)
+        books.receive()
+        assert (books.heard, books.unaccounted) == (heard - (verdict in (STORED, DUPLICATE)), 0), "not before its fate is committed"
+        one.verdict = verdict
+        one.settled()
+        assert (books.heard, books.unaccounted) == (heard, 0)
 
 
 def test_books_balance_through_every_fate() -> None:

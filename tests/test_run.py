@@ -24,7 +24,7 @@ def refused(folder: Path, tables: str) -> tuple[int, list[str]]:
 def test_a_taken_console_port_names_file_and_key(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, said = refused(tmp_path, f'[console]\nlisten = "{listen}"\n')
+        code, said = refused(tmp_path, f'[console]\naccounts = false\nlisten = "{listen}"\n')
     assert code == 2
     assert said == [f"{tmp_path}/gateway.toml: console.listen: cannot listen on {listen} (Address already in use); choose another port"]
 

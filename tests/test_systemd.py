@@ -12,7 +12,14 @@ import pytest
 
 from gateway.systemd import Notifier
 
-UNIT = Path(__file__).parents[1] / "systemd" / "gateway.service"
+UNITS = Path(__file__).parents[1] / "systemd"
+# Each that runs a part of the gateway, as it is started: one machine, and several (docs/guide/cluster.md).
+RUNNING = {
+    "gateway.service": "gateway.service",
+    "gateway-edge@.service": "gateway-edge@north.service",
+    "gateway-core.service": "gateway-core.service",
+    "gateway-console.service": "gateway-console.service",
+}
 
 
 @pytest.fixture
@@ -81,21 +88,35 @@ def tool(name: str) -> str:
     return found
 
 
-def test_unit_verifies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", RUNNING)
+def test_unit_verifies(tmp_path: Path, file: str) -> None:
     program = tmp_path / "gateway"  # the unit names an installed program: verify with one that exists
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / "gateway.service"
-    unit.write_text(UNIT.read_text().replace("/opt/gateway/.venv/bin/gateway", str(program)))
+    unit = tmp_path / RUNNING[file]
+    unit.write_text((UNITS / file).read_text().replace("/usr/lib/gateway-12349/bin/gateway", str(program)))
     done = subprocess.run([tool("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
-    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "gateway.service" in line or str(program) in line]
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "gateway" in line]
     assert (done.returncode, complaints) == (0, [])
 
 
-def test_unit_is_hardened() -> None:
+@pytest.mark.parametrize("file", RUNNING)
+def test_unit_is_hardened(tmp_path: Path, file: str) -> None:
+    unit = tmp_path / RUNNING[file]
+    unit.write_text((UNITS / file).read_text())
     done = subprocess.run(
-        [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(UNIT)], capture_output=True, text=True, timeout=60
+        [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)], capture_output=True, text=True, timeout=60
     )
-    exposure = re.search(r"Overall exposure level for gateway\.service: ([\d.]+)", done.stdout)
+    exposure = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stdout + done.stderr
     assert float(exposure[1]) <= 1.5, done.stdout
+
+
+@pytest.mark.parametrize("file", [file for file in RUNNING if file != "gateway.service"])
+def test_a_part_of_several_machines_is_started_for_ever_and_never_beside_the_whole(file: str) -> None:
+    text = (UNITS / file).read_text()
+    role = file.removeprefix("gateway-").partition(".")[0].rstrip("@")
+    assert f"gateway run --role {role} " in text
+    assert ("--name %i" in text) is ("@" in file)
+    for line in ("Restart=always", "StartLimitIntervalSec=0", "Conflicts=gateway.service", "ExecReload=/bin/kill -HUP $MAINPID"):
+        assert f"\n{line}\n" in text

@@ -4,7 +4,12 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-WAIT_S = 10.0  # far above anything a test waits for: reaching it means "never"
+import httpx
+
+WAIT_S = 30.0  # far above anything a test waits for: reaching it means "never"
+
+# The console closes a connection that says nothing for five seconds, and so does httpx: who asks in that very moment is told of a broken connection.
+BEFORE_THE_SERVER = httpx.Limits(keepalive_expiry=1.0)
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -15,11 +20,11 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return port
 
 
-async def wait_until(condition: Callable[[], object], what: str = "", timeout_s: float = WAIT_S) -> None:
-    """Give the loop turns until `condition()` is true; AssertionError naming `what` when it never is."""
+async def wait_until(condition: Callable[[], object], what: str = "", timeout_s: float = WAIT_S, pause_s: float = 0.005) -> None:
+    """Give the loop turns until `condition()` is true, a pause after each look; AssertionError naming `what` when it never is."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout_s
     while not condition():
         if loop.time() > give_up:
             raise AssertionError(f"never came true: {what or condition}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(pause_s)

@@ -1,16 +1,18 @@
-"""Writes the two invented districts: `python config/districts/generate.py [--into FOLDER] [--full] [--persons N] [DISTRICT …]`.
+"""Writes the two invented districts and the invented city: `python config/districts/generate.py [--into FOLDER] [--full] [--persons N] [DISTRICT …]`.
 
 Every person, telephone number and address is invented; places lie about where they really are, numbers of stations
 follow the published plans of the two districts. The same seed gives the same bytes; more persons only adds persons.
---full: as many as the plans speak of (Honggu 10,000, Gongshu 22,000). Needs only the standard library.
+--full: as many as the plans speak of (Honggu 10,000, Gongshu 22,000; for Beijing 1,000,000 persons and 4,000 providers). Standard library only.
 """
 
 import argparse
 import csv
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import territory
 
 SEED = 12349
 YEAR = 2026  # ages are counted to the end of this year; fixed, so that the bytes do not change with the calendar
@@ -30,6 +32,7 @@ GIVEN_MEN = (
 RELATIONS = ("女儿", "儿子", "儿媳", "女婿", "邻居", "侄子", "外孙女")
 HEALTH = ("高血压", "糖尿病", "冠心病", "轻度认知障碍", "脑梗后遗症", "慢阻肺", "膝关节置换术后", "青霉素过敏")
 MODELS = ("Invented Watch A", "Invented Pendant B")
+PENDANT = MODELS[1]
 HOME_UNIT = "Invented Home Unit SCAIP"
 
 
@@ -46,6 +49,8 @@ class Place:
     villages: tuple[str, ...] = ()
     elder_share: float = 0.18
     centre: bool = True
+    district: str = ""  # of a city: in which of its districts
+    grids: bool = False  # its communities have a level below them
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,15 @@ class District:
     medical_centres: int = 0
     care_home: tuple[str, str] = ("", "")  # (name, place)
     rural_spread_km: float = 1.2
+    gateways: tuple[str, ...] = ()  # places whose pendants speak through a street gateway
+    supervised: bool = False  # devices have a class, people living alone a watch
+    modern: tuple[str, ...] = ()  # places where some have a panel on the network, a 4G watch, a terminal or a Zigbee button
+    street_gateway: str = ""  # the place whose street gateway has pendants of its own
+    districts: tuple[Place, ...] = ()  # of a city, which has a level more
+    providers: int = 0  # committed
+    full_providers: int = 0
+    registers: bool = False  # persons have doctors, purchased services and short health summaries; contacts are told
+    station: str = ""  # what the place calls a community station, if not as everywhere
 
 
 HONGGU = District(
@@ -80,6 +94,7 @@ HONGGU = District(
     care_home=("海石湾养老照料中心", "haishiwan"),
     health_stations=(("海石湾健康医养驿站", "haishiwan"), ("窑街健康医养驿站", "yaojie"), ("红古镇健康医养驿站", "honggu-town"),
                      ("花庄健康医养驿站", "huazhuang"), ("平安健康医养驿站", "pingan")),
+    modern=("haishiwan", "hualong", "yaojie", "xiayao", "kuangqu"), street_gateway="hualong",
     places=(
         Place("haishiwan", "海石湾镇", "town", 36.343, 102.868, ("海石湾东社区", "海石湾西社区", "平安路社区"),
               ("海石村", "红山村", "虎头崖村", "龚家庄村"), 0.19),
@@ -97,6 +112,7 @@ GONGSHU = District(
     id="gongshu", zh="拱墅区", en="Gongshu District", area_code="0571", local_digits=8, lat=30.320, lon=120.140,
     persons=1500, full=22000, semi_disabled=2055 / 22000, disabled=787 / 22000, aged_80=0.45, alone=0.55, watched=0.80,
     care_centres=40, medical_centres=30, care_home=("拱宸桥养老照料中心", "gongchenqiao"),
+    supervised=True, gateways=("hemu", "gongchenqiao", "daguan"), registers=True, station="养老服务站",
     places=(
         Place("shangtang", "上塘街道", "street", 30.307, 120.160, ("上塘东社区", "上塘西社区", "运河社区"), (), 0.21),
         Place("xiangfu", "祥符街道", "street", 30.333, 120.117, ("祥符东社区", "祥符西社区", "总管塘社区"), (), 0.16),
@@ -104,20 +120,77 @@ GONGSHU = District(
         Place("mishixiang", "米市巷街道", "street", 30.288, 120.152, ("米市巷社区", "叶青社区", "沈塘社区"), (), 0.23),
         Place("xiaohe", "小河街道", "street", 30.313, 120.134, ("小河社区", "长征桥社区", "余杭塘社区"), (), 0.22),
         Place("gongchenqiao", "拱宸桥街道", "street", 30.321, 120.141, ("拱宸桥社区", "桥西社区", "蚕花园社区"), (), 0.25),
-        Place("hemu", "和睦街道", "street", 30.309, 120.122, ("和睦社区", "李家桥社区", "华丰社区"), (), 0.27),
+        Place("hemu", "和睦街道", "street", 30.309, 120.122, ("和睦社区", "李家桥社区", "华丰社区"), (), 0.27, grids=True),
         Place("daguan", "大关街道", "street", 30.305, 120.150, ("大关东社区", "大关西社区", "德胜社区"), (), 0.24),
         Place("hushu", "湖墅街道", "street", 30.294, 120.145, ("湖墅社区", "仓基社区", "双荡弄社区"), (), 0.25, centre=False),
         Place("kangqiao", "康桥街道", "street", 30.352, 120.151, ("康桥社区", "康宁社区", "蒋家浜社区"), (), 0.15, centre=False),
     ),
 )  # fmt: skip
 
-DISTRICTS = {district.id: district for district in (HONGGU, GONGSHU)}
+BEIJING_DISTRICTS = (
+    Place("dongcheng", "东城区", "district", 39.929, 116.416), Place("xicheng", "西城区", "district", 39.912, 116.366),
+    Place("chaoyang", "朝阳区", "district", 39.921, 116.486), Place("fengtai", "丰台区", "district", 39.858, 116.287),
+    Place("shijingshan", "石景山区", "district", 39.906, 116.223), Place("haidian", "海淀区", "district", 39.960, 116.298),
+    Place("mentougou", "门头沟区", "district", 39.941, 116.102), Place("fangshan", "房山区", "district", 39.749, 116.143),
+    Place("tongzhou", "通州区", "district", 39.910, 116.657), Place("shunyi", "顺义区", "district", 40.130, 116.655),
+    Place("changping", "昌平区", "district", 40.221, 116.231), Place("daxing", "大兴区", "district", 39.727, 116.342),
+    Place("huairou", "怀柔区", "district", 40.316, 116.632), Place("pinggu", "平谷区", "district", 40.141, 117.121),
+    Place("miyun", "密云区", "district", 40.376, 116.843), Place("yanqing", "延庆区", "district", 40.457, 115.975),
+)  # fmt: skip
+INNER = ("dongcheng", "xicheng", "chaoyang", "fengtai", "shijingshan", "haidian")
 
-AREAS = ("id", "name", "kind", "parent", "lat", "lon")
+
+def beijing_places() -> tuple[Place, ...]:
+    """Five streets a district with five communities each, invented names and all: 400 stations. Outside the centre two are towns with villages."""
+    chance = random.Random(f"{SEED} beijing")
+    places = []
+    for district in BEIJING_DISTRICTS:
+        inner = district.id in INNER
+        for number, word in enumerate("安永福康宁", 1):
+            lat, lon = near(chance, district.lat, district.lon, 2.0 if inner else 6.0)
+            town = not inner and number > 3
+            name = f"{district.name[:-1]}{word}和{'镇' if town else '街道'}"
+            five = tuple(f"{word}{second}{'村' if town else '社区'}" for second in "平泰顺乐居")
+            share = round(chance.uniform(0.14, 0.30), 2)
+            place = Place(f"{district.id}-{number}", name, "town" if town else "street", lat, lon, () if town else five, five if town else (), share)
+            places.append(replace(place, district=district.id))
+    return tuple(places)
+
+
+def beijing() -> District:
+    """Scenario 3: a city of four levels."""
+    return District(
+        id="beijing", zh="北京市", en="Beijing", area_code="010", local_digits=8, lat=39.905, lon=116.398, persons=800, full=1_000_000,
+        semi_disabled=0.09, disabled=0.04, aged_80=0.30, alone=0.40, watched=0.50, care_home=("东城安和养老照料中心", "dongcheng-1"),
+        places=beijing_places(), districts=BEIJING_DISTRICTS, providers=48, full_providers=4000, registers=True, supervised=True,
+        station="社区养老服务驿站",
+    )  # fmt: skip
+
+
+AREAS = ("id", "name", "kind", "parent", "lat", "lon", "elder_share")
 RESPONDERS = ("id", "name", "kind", "parent", "areas", "lat", "lon", "skills", "hours", "capacity", "channel", "address", "phone", "speed_kmh")
-PERSONS = ("id", "name", "born", "area", "home", "address", "lat", "lon", "phones", "ability", "categories", "risks", "health_note", "confirmed_on")
+RESPONDERS += ("mode", "beds", "elders", "label")
+PERSONS = (
+    "id",
+    "name",
+    "born",
+    "area",
+    "home",
+    "address",
+    "lat",
+    "lon",
+    "phones",
+    "ability",
+    "categories",
+    "risks",
+    "health_note",
+    "confirmed_on",
+    "watch",
+)
+SUMMARY = ("doctor", "hospital", "language", "entitled", "conditions", "medicines", "allergies", "blood")
 CONTACTS = ("person", "name", "relation", "phone")
-DEVICES = ("id", "line", "person", "home", "area", "place", "lat", "lon", "model")
+TOLD = ("tell", "channel", "consent_on")
+DEVICES = ("id", "line", "person", "home", "area", "place", "lat", "lon", "model", "class", "via")
 
 Row = dict[str, object]
 
@@ -163,10 +236,14 @@ def near(chance: random.Random, lat: float, lon: float, km: float) -> tuple[floa
 def areas_of(district: District) -> tuple[list[Row], list[Community]]:
     """The tree of places, and those of them that people live in."""
     chance = random.Random(f"{SEED} areas {district.id}")
-    rows: list[Row] = [{"id": district.id, "name": district.zh, "kind": "district", "lat": district.lat, "lon": district.lon}]
+    kind = "city" if district.districts else "district"
+    rows: list[Row] = [{"id": district.id, "name": district.zh, "kind": kind, "lat": district.lat, "lon": district.lon}]
+    for one in district.districts:
+        rows.append({"id": one.id, "name": one.name, "kind": one.kind, "parent": district.id, "lat": one.lat, "lon": one.lon})
     communities = []
     for place in district.places:
-        rows.append({"id": place.id, "name": place.name, "kind": place.kind, "parent": district.id, "lat": place.lat, "lon": place.lon})
+        own: Row = {"id": place.id, "name": place.name, "kind": place.kind, "parent": place.district or district.id}
+        rows.append(own | {"lat": place.lat, "lon": place.lon, "elder_share": place.elder_share})
         for number, name in enumerate((*place.communities, *place.villages), 1):
             rural = name in place.villages
             lat, lon = near(chance, place.lat, place.lon, 2.2 if rural else 0.5)
@@ -174,24 +251,34 @@ def areas_of(district: District) -> tuple[list[Row], list[Community]]:
             communities.append(community)
             kind = "village" if rural else "community"
             rows.append({"id": community.id, "name": name, "kind": kind, "parent": place.id, "lat": lat, "lon": lon})
+            if place.grids:
+                for side, offset in enumerate((-0.002, 0.002), 1):
+                    grid: Row = {"id": f"{community.id}-g{side}", "name": f"{name}第{side}网格", "kind": "grid", "parent": community.id}
+                    rows.append(grid | {"lat": lat, "lon": round(lon + offset, 5)})
     return rows, communities
 
 
-def responders_of(district: District, communities: list[Community]) -> list[Row]:
-    """The tree: station, street or town centre (where there is one), district centre, desk. Capacities: domain 2.13 and 2.14."""
+def above_streets(place: Place) -> str:
+    """The responder above a street's centre."""
+    return f"centre-{place.district}" if place.district else "district-centre"
+
+
+def responders_of(district: District, communities: list[Community], providers: int) -> list[Row]:
+    """The tree: station, street or town centre (where there is one), district centre, city centre, desk. Capacities: domain 2.13 and 2.14."""
     chance = random.Random(f"{SEED} responders {district.id}")
-    phones = iter(range(1, 1000))
+    phones = iter(range(1, 100_000))
 
     def row(name: str, kind: str, parent: str, **more: object) -> Row:
-        return {"name": name, "kind": kind, "parent": parent, "channel": "mqtt", "phone": landline(district, next(phones)), **more}
+        return {"name": name, "kind": kind, "parent": parent, "hours": "", "channel": "mqtt", "phone": landline(district, next(phones)), **more}
 
+    top = "city-centre" if district.districts else "district-centre"
     rows = [
         row(f"{district.zh}12349坐席", "desk", "", id="desk", channel="console", capacity=1000),
         row(
             f"{district.zh}居家养老管理中心",
-            "district_centre",
+            top.replace("-", "_"),
             "desk",
-            id="district-centre",
+            id=top,
             lat=district.lat,
             lon=district.lon,
             skills="lift;keys",
@@ -200,6 +287,9 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
         ),
         row("医疗急救120", "emergency", "desk", id="emergency-120", channel="console", capacity=1000, phone="120"),
     ]
+    for one in district.districts:
+        more = {"areas": one.id, "lat": one.lat, "lon": one.lon, "skills": "lift;keys", "capacity": 4, "speed_kmh": 40}
+        rows.append(row(f"{one.name}养老服务指导中心", "district_centre", top, id=f"centre-{one.id}", **more))
     for place in district.places:
         if place.centre:
             capacity = 2 if place.elder_share >= 0.20 else 1
@@ -207,7 +297,7 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
                 row(
                     f"{place.name}综合为老服务中心",
                     "street_centre",
-                    "district-centre",
+                    above_streets(place),
                     id=f"centre-{place.id}",
                     areas=place.id,
                     lat=place.lat,
@@ -220,10 +310,10 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
     for community in communities:
         counts[community.rural] += 1
         letter = "r" if community.rural else "u"
-        parent = f"centre-{community.place.id}" if community.place.centre else "district-centre"
+        parent = f"centre-{community.place.id}" if community.place.centre else above_streets(community.place)
         lat, lon = near(chance, community.lat, community.lon, 0.1)
         hours = "" if counts[community.rural] % 3 == 0 else "08:00-20:00"
-        title = "互助幸福院" if community.rural else ("为老服务驿站" if district.id == "honggu" else "养老服务站")
+        title = "互助幸福院" if community.rural else (district.station or "为老服务驿站")
         speed, capacity = (25, 1) if community.rural else (15, 2)
         rows.append(
             row(
@@ -237,6 +327,8 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
                 hours=hours,
                 capacity=capacity,
                 speed_kmh=speed,
+                elders=0 if community.rural else 80 + 10 * (counts[False] % 12) if district.registers else "",
+                label="农村互助幸福院" if community.rural else "",
             )
         )
     places = {place.id: place for place in district.places}
@@ -248,13 +340,13 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
     for number in range(1, district.care_centres + 1):
         place = district.places[(number - 1) % len(district.places)]
         lat, lon = near(chance, place.lat, place.lon, 0.6)
-        parent = f"centre-{place.id}" if place.centre else "district-centre"
+        parent = f"centre-{place.id}" if place.centre else above_streets(place)
         skills = "care;medical-basic" if number <= district.medical_centres else "care"
         hours = "" if number % 4 else "07:00-22:00"
         rows.append(
             row(
                 f"{place.name[:-2]}照料中心{number}号(虚构)",
-                "provider",
+                "care_centre",
                 parent,
                 id=f"care-{number:02d}",
                 lat=lat,
@@ -262,9 +354,10 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
                 skills=skills,
                 hours=hours,
                 capacity=2,
+                beds=BEDS[number % len(BEDS)] if number <= district.medical_centres else 20 + number,
             )
         )
-    if not district.care_centres:
+    if not district.care_centres and not district.districts:
         for number, (name, hours) in enumerate((("金城虚构家政服务公司", "07:00-22:00"), ("湟水虚构护理服务公司", "")), 1):
             lat, lon = near(chance, district.lat, district.lon, 1.0)
             rows.append(
@@ -286,7 +379,7 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
         row(
             "云虚构居家服务公司",
             "provider",
-            "district-centre",
+            top,
             id="provider-web",
             lat=lat,
             lon=lon,
@@ -298,6 +391,49 @@ def responders_of(district: District, communities: list[Community]) -> list[Row]
             address="http://127.0.0.1:18080/orders",
         )
     )
+    rows += others_of(district, communities, row)
+    for number in range(1, providers + 1):
+        chance = random.Random(f"{SEED} provider {district.id} {number}")
+        place = chance.choice(district.places)
+        lat, lon = near(chance, place.lat, place.lon, 1.0)
+        hours = "" if number % 3 == 0 else "07:00-22:00"
+        more = {"id": f"provider-{number:04d}", "areas": place.district, "lat": lat, "lon": lon, "skills": "care", "hours": hours, "capacity": 3}
+        rows.append(row(f"{place.name}{number}号服务公司(虚构)", "provider", above_streets(place), speed_kmh=25, **more))
+    return rows
+
+
+BEDS = (40, 60, 100, 101, 120, 500, 501)  # with the borders of domain 2.17
+
+
+def others_of(district: District, communities: list[Community], row: Callable[..., Row]) -> list[Row]:
+    """Whom the console tells: neighbours in villages; doctors, health centres, hospitals and property companies where persons have a doctor."""
+    chance = random.Random(f"{SEED} others {district.id}")
+    rows: list[Row] = []
+    parents = {"channel": "console", "speed_kmh": 25}
+    for number, community in enumerate((one for one in communities if one.rural and not district.districts), 1):
+        lat, lon = near(chance, community.lat, community.lon, 0.2)
+        more = {"id": f"neighbour-{number:02d}", "areas": community.id, "lat": lat, "lon": lon, "channel": "console", "speed_kmh": 5, "mode": "foot"}
+        rows.append(row(f"{community.name}邻里互助员(虚构)", "neighbour", f"station-r{number:02d}", capacity=1, **more))
+    if not district.registers:
+        return rows
+    for place in [one for one in district.places if not one.district] or district.districts:
+        parent = "district-centre" if place.kind == "street" else f"centre-{place.id}"
+        lat, lon = near(chance, place.lat, place.lon, 0.4)
+        more = {"lat": lat, "lon": lon, "areas": place.id, **parents}
+        rows.append(
+            row(f"{place.name}社区卫生服务中心", "health_centre", parent, id=f"health-centre-{place.id}", capacity=4, hours="08:00-20:00", **more)
+        )
+        doctor = f"{chance.choice(SURNAMES)}医生(虚构)"
+        rows.append(
+            row(f"{place.name}{doctor}", "doctor", f"health-centre-{place.id}", id=f"doctor-{place.id}", capacity=2, hours="08:00-18:00", **more)
+        )
+    for number, beds in enumerate((800, 450), 1):
+        lat, lon = near(chance, district.lat, district.lon, 1.5)
+        more = {"id": f"hospital-{number}", "lat": lat, "lon": lon, "beds": beds, "capacity": 50, "mode": "car", **parents}
+        rows.append(row(f"{district.zh}第{number}医院(虚构)", "hospital", "desk", **more))
+    for number, community in enumerate(communities[:10:2], 1):
+        more = {"id": f"property-{number}", "areas": community.id, "lat": community.lat, "lon": community.lon, "skills": "keys;lift", **parents}
+        rows.append(row(f"{community.name}物业(虚构)", "property", "desk", capacity=2, hours="07:00-22:00", mode="foot", **more))
     return rows
 
 
@@ -343,6 +479,8 @@ def people_of(district: District, communities: list[Community], count: int) -> P
             partner = person
         people.persons.append(person)
         people.contacts += contacts_of(chance, person, number)
+        if district.registers:
+            summarise(district, communities, person, number, people.contacts)
         if number > len(rooms) and chance.random() < district.watched:
             people.devices.append({"id": f"w-{number:06d}", "line": "wearables", "person": person["id"], "model": chance.choice(MODELS)})
         elif number > len(rooms) and number % 10 == 3:  # the id is the controller id in its messages; on whatever line they come
@@ -355,8 +493,85 @@ def people_of(district: District, communities: list[Community], count: int) -> P
     people.devices.append(
         {"id": str(LOUNGE), "line": "corridor-panel", "area": home_place.id, "place": "公共活动室", "lat": home_place.lat, "lon": home_place.lon}
     )
+    if district.modern:
+        modernise(district, communities, people)
+    if district.supervised:
+        supervise(district, communities, people)
     people.devices.append({"id": "w-999999", "line": "wearables", "model": MODELS[0]})  # in a drawer: nobody owns it
     return people
+
+
+CONDITIONS = (("高血压", "氨氯地平"), ("2型糖尿病", "二甲双胍"), ("冠心病", "阿司匹林"), ("慢阻肺", "沙丁胺醇"), ("帕金森病", "左旋多巴"))
+
+
+def summarise(district: District, communities: list[Community], person: Row, number: int, contacts: list[Row]) -> None:
+    """Doctor, purchased services, short health summary of some, and who is told. Draws from a source of its own."""
+    chance = random.Random(f"{SEED} summary {district.id} {number}")
+    places = {community.id: community.place for community in communities}
+    place = places.get(str(person.get("area")))
+    if place is not None and chance.random() < 0.30:
+        person["doctor"] = f"doctor-{place.district or place.id}"
+        person["hospital"] = f"hospital-{chance.randint(1, 2)}"
+    person["entitled"] = "yes" if chance.random() < 5185 / 22000 else ""
+    if chance.random() < 0.15:
+        condition, medicine = chance.choice(CONDITIONS)
+        person.update(conditions=condition, medicines=medicine, blood=chance.choice(("A", "B", "O", "AB")))
+        person["allergies"] = "青霉素" if chance.random() < 0.1 else ""
+    if chance.random() < 0.03:
+        person["language"] = chance.choice(("cantonese", "wu", "tibetan"))
+    if contacts and contacts[-1]["person"] == person["id"] and chance.random() < 0.12:
+        contacts[-1].update(tell="alarm;coming;over", channel="sms", consent_on=f"{YEAR - 1}-{chance.randint(1, 12):02d}-15")
+
+
+def supervise(district: District, communities: list[Community], people: People) -> None:
+    """Whose silence means something. Draws nothing: the people stay who they are."""
+    streets = {community.id: community.place.id for community in communities}
+    areas = {str(person["id"]): streets.get(str(person.get("area")), "") for person in people.persons}
+    for person in people.persons:
+        if "living_alone" in str(person["risks"]):
+            person["watch"] = "alone"
+    for device in people.devices:
+        if device.get("line") == "wearables":
+            device["class"] = "watch"
+            street = areas.get(str(device.get("person")), "")
+            if device["model"] == PENDANT and street in district.gateways:
+                device["via"] = f"gw-{street}"
+    for place in district.places:
+        if place.id in district.gateways:
+            gateway = {"id": f"gw-{place.id}", "line": "wearables", "area": place.id, "place": f"{place.name}网关"}
+            people.devices.append({**gateway, "lat": place.lat, "lon": place.lon, "model": "Invented Street Gateway", "class": "gateway"})
+
+
+MODERN = (  # address of the nth, model, where it hangs; like home units on whatever line they come
+    ("71{:02}:001", "Invented Panel DC-09", "卧室"),
+    ("88{:08}", "Invented Watch 4G", ""),
+    ("174007{:05}", "Invented Terminal 808", ""),  # as its SIM card is called; no person has a number of that block
+    ("bedside-{:02}", "TS0215A_sos", "床头"),
+)
+EACH = 12  # of every kind
+WATCHED = 4  # people with a pendant who have a 4G watch as well
+
+
+def modernise(district: District, communities: list[Community], people: People) -> None:
+    """Devices on networks for some who had none, a 4G watch for some who live alone and have a pendant. Draws nothing."""
+    places = {community.id: community.place.id for community in communities}
+    owners = {device.get("person") for device in people.devices}
+    at_home = [person for person in people.persons if places.get(str(person.get("area"))) in district.modern]
+    free = iter([person for person in at_home if person["id"] not in owners])
+    for address, model, place in MODERN:
+        for number, person in zip(range(1, EACH + 1), free, strict=False):
+            kind = f"{model} AES" if "Panel" in model and number == 1 else model
+            people.devices.append({"id": address.format(number), "person": person["id"], "place": place, "model": kind})
+    wearers = {device.get("person") for device in people.devices if device.get("line") == "wearables"}
+    alone = [person for person in at_home if person["id"] in wearers and "living_alone" in str(person["risks"])]
+    for number, person in zip(range(EACH + 1, EACH + WATCHED + 1), alone, strict=False):
+        people.devices.append({"id": f"88{number:08}", "person": person["id"], "model": "Invented Watch 4G"})
+    hub = next(place for place in district.places if place.id == district.street_gateway)
+    beside = [person for person in free if places[str(person["area"])] == hub.id]
+    for number, person in zip(range(1, EACH + 1), beside, strict=False):
+        people.devices.append({"id": f"{hub.id}-{number:02}", "line": "wearables", "person": person["id"], "model": "Invented Street Pendant"})
+    gateway = {"id": f"gw-{hub.id}", "line": "wearables", "area": hub.id, "place": f"{hub.name}网关", "model": "Invented Street Gateway"}
+    people.devices.append({**gateway, "lat": hub.lat, "lon": hub.lon})
 
 
 def one_person(district: District, communities: list[Community], number: int, chance: random.Random) -> Row:
@@ -421,8 +636,17 @@ def contacts_of(chance: random.Random, person: Row, number: int) -> list[Row]:
     ]
 
 
+KIND_NAMES = {
+    "honggu": (("neighbour", "邻里互助员", "Mutual-help neighbours"), ("health_station", "健康医养驿站", "Health stations")),
+    "gongshu": (("station", "养老服务站", "Community service stations"), ("street_centre", "街道综合服务中心", "Street service centres"),
+                ("district_centre", "区养老服务指导中心", "District guidance centre")),
+    "beijing": (("station", "社区养老服务驿站", "Community stations"), ("district_centre", "区养老服务指导中心", "District guidance centres")),
+}  # fmt: skip
+
+
 def district_toml(district: District) -> str:
     """The head of the folder."""
+    kinds = "".join(f'\n[kind_names.{kind}]\nzh-CN = "{zh}"\nen = "{en}"\n' for kind, zh, en in KIND_NAMES[district.id])
     return f"""# Written by ../generate.py. Invented: every person, telephone number and address. Places lie about where they really are.
 name = "{district.id}"
 area_code = "{district.area_code}"
@@ -432,10 +656,10 @@ lon = {district.lon}
 [names]
 zh-CN = "{district.zh}"
 en = "{district.en}"
-"""
+{kinds}"""
 
 
-def write_district(district: District, into: Path, count: int) -> None:
+def write_district(district: District, into: Path, count: int, providers: int) -> None:
     """All files of one district."""
     folder = into / district.id
     folder.mkdir(parents=True, exist_ok=True)
@@ -443,24 +667,51 @@ def write_district(district: District, into: Path, count: int) -> None:
     areas, communities = areas_of(district)
     people = people_of(district, communities, count)
     write(folder, "areas.csv", AREAS, areas)
-    write(folder, "responders.csv", RESPONDERS, responders_of(district, communities))
-    write(folder, "persons.csv", PERSONS, people.persons)
-    write(folder, "contacts.csv", CONTACTS, people.contacts)
-    write(folder, "devices.csv", DEVICES, people.devices)
+    responders = responders_of(district, communities, providers)
+    write(folder, "responders.csv", RESPONDERS, responders)
+    write_territory(district, folder, areas, responders)
+    summary = SUMMARY if district.registers else ()
+    write(folder, "persons.csv", (*(PERSONS if district.supervised else PERSONS[:-1]), *summary), people.persons)
+    write(folder, "contacts.csv", (*CONTACTS, *TOLD) if district.registers else CONTACTS, people.contacts)
+    write(folder, "devices.csv", DEVICES if district.supervised else DEVICES[:-2], people.devices)
+
+
+def write_territory(district: District, folder: Path, areas: list[Row], responders: list[Row]) -> None:
+    """The files about rosters, providers, agreements and borders."""
+    write(folder, "rosters.csv", territory.ROSTERS, territory.rosters(responders, fewer_at_night=district.registers))
+    write(folder, "calendar.csv", territory.CALENDAR, territory.calendar())
+    write(folder, "providers.csv", territory.PROVIDERS, territory.providers(responders, points=district.registers))
+    if district.registers:
+        write(folder, "loans.csv", territory.LOANS, territory.loans(responders))
+    if district.districts:  # every district helps its neighbour in the list, and is helped by it
+        names = [one.id for one in district.districts]
+        duties = "区级中心或站点饱和、失联时，由结对区接单"
+        agreements = [territory.aid(f"aid-{n + 1}", names[n], names[n + 1], duties, 60, both=True) for n in range(0, len(names), 2)]
+    elif district.registers:
+        agreements = [territory.aid("aid-1", "centre-hemu", "centre-xiaohe", "和睦、小河两街道互相支援", 20, both=True)]
+    else:
+        agreements = territory.pairs(responders)
+    write(folder, "agreements.csv", territory.AGREEMENTS, agreements)
+    territory.write_areas(folder / "areas.geojson", areas, streets=not district.districts)
+
+
+DISTRICTS = {district.id: district for district in (HONGGU, GONGSHU, beijing())}
 
 
 def main() -> None:
     """Entry of the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("districts", nargs="*", metavar="DISTRICT", default=sorted(DISTRICTS), help="honggu, gongshu; both when left out")
+    parser.add_argument("districts", nargs="*", metavar="DISTRICT", default=sorted(DISTRICTS), help="honggu, gongshu, beijing; all when left out")
     parser.add_argument("--into", type=Path, default=Path(__file__).parent, help="where the folders go; here when left out")
     parser.add_argument("--full", action="store_true", help="as many persons as the plans speak of")
     parser.add_argument("--persons", type=int, help="exactly so many")
+    parser.add_argument("--providers", type=int, help="exactly so many service companies (Beijing)")
     args = parser.parse_args()
     for name in args.districts:
         district = DISTRICTS[name]
         count = args.persons or (district.full if args.full else district.persons)
-        write_district(district, args.into, count)
+        providers = args.providers or (district.full_providers if args.full else district.providers)
+        write_district(district, args.into, count, providers)
         print(f"{args.into / name}: {count} persons")
 
 

@@ -9,18 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
 import structlog
-from OpenSSL import SSL
-from twisted.internet import protocol
-from twisted.internet.endpoints import clientFromString, wrapClientTLS
-from twisted.internet.interfaces import IHandshakeListener
-from twisted.python.failure import Failure
-from zope.interface import implementer  # type: ignore[import-untyped]
 
 from drivers.contract import Emit, Rejected, Report, Signal
-from drivers.lines.certificates import client_certificates
+from drivers.lines.dialling import Dialled, dial
 from drivers.lines.hold import Delivery, NoTimers
 from drivers.lines.silence import SilenceWatch
 from drivers.telephone import Dial, Ring, TelephoneCodec, Told, Wish
@@ -28,7 +21,6 @@ from gateway import clock
 from gateway.config import LineConfig
 from gateway.errors import LineError
 
-CONNECT_S = 10.0  # from the first SYN to the end of the TLS handshake; a host that is up answers within one second
 # Reading stops when half the hold is full and goes on at a quarter: the server's buffers take the rest, and what it then drops its
 # snapshot makes good after the next login.
 PAUSE_AT = 0.5
@@ -44,9 +36,8 @@ log = structlog.get_logger()
 class ClientLine:
     """One connection, one codec for the life of the line, one emit at a time. An `Exchange` (drivers.telephone).
 
-    prepare: called before each connection, for instance to read a secret; what it raises (OSError, ValueError) loses the line.
+    prepare, ca_file, server_name: as `dialling.dial` has them; prepare is called before each connection.
     restore: gives the details of the calls that were live when the gateway stopped; asked once.
-    ca_file: who signed the server's certificate, "" for the system's list; server_name: the name in it when it is not the host's.
     counts: connections, dropped (hold was full), wishes_refused. The codec counts beside it.
     """
 
@@ -129,7 +120,7 @@ class ClientLine:
 
     async def _converse(self, report: Report, delivery: "asyncio.Task[None]") -> str:
         """One connection from its opening to its end; gives why it ended."""
-        connection = await self._open()
+        connection = await dial(self._connect, self._ca_file, self._server_name, self._prepare)
         self.counts["connections"] += 1
         watch = SilenceWatch(report, self._silence_s)
         run = self._run = _Run(self, connection, watch, report)
@@ -163,42 +154,11 @@ class ClientLine:
             if future is not None and not future.done():
                 future.set_result(told)
 
-    async def _open(self) -> "_Connection":
-        """Raises LineError saying where and why there is no connection."""
-        loop = asyncio.get_running_loop()
-        try:
-            if self._prepare is not None:
-                self._prepare()
-            async with asyncio.timeout(CONNECT_S):
-                connection: _Connection = await self._endpoint().connect(_Factory(is_tls=self._connect.startswith("tls:"))).asFuture(loop)
-                try:
-                    await connection.secured
-                except BaseException:  # cancelled, too late, or not secured: nobody else would close it
-                    connection.drop()
-                    raise
-        except TimeoutError as error:
-            raise LineError(f"{self._connect}: no connection within {CONNECT_S:g} s") from error
-        except LineError:
-            raise
-        except Exception as error:  # Twisted has a type of its own for each way a connection fails
-            raise LineError(f"{self._connect}: {error or type(error).__name__}") from error
-        return connection
-
-    def _endpoint(self) -> Any:
-        from twisted.internet import reactor
-
-        word, _, rest = self._connect.partition(":")
-        endpoint = clientFromString(reactor, f"tcp:{rest}")  # type: ignore[no-untyped-call]
-        if word != "tls":
-            return endpoint
-        host = rest.rpartition(":")[0].replace("\\:", ":")
-        return wrapClientTLS(client_certificates(self._server_name or host, self._ca_file), endpoint)
-
 
 class _Run:
     """What lives as long as one connection: bytes to the codec, its answers back, its timers."""
 
-    def __init__(self, line: ClientLine, connection: "_Connection", watch: SilenceWatch, report: Report) -> None:
+    def __init__(self, line: ClientLine, connection: Dialled, watch: SilenceWatch, report: Report) -> None:
         self._line = line
         self._codec = line.codec
         self._connection = connection
@@ -276,87 +236,3 @@ class _Run:
     def _lost(self, reason: str) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
-
-
-@implementer(IHandshakeListener)
-class _Connection(protocol.Protocol):
-    """Bytes in, the end told once. `secured` is done when bytes may flow: at once over TCP, after the handshake over TLS."""
-
-    def __init__(self, is_tls: bool) -> None:
-        self.transport: Any = None
-        self._is_tls = is_tls
-        self.secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.is_paused = False
-        self._early = bytearray()
-        self._receive: Callable[[bytes], None] | None = None
-        self._lost: Callable[[str], None] | None = None
-        self._reason = ""
-
-    def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
-        if not self._is_tls:
-            self.secured.set_result(None)
-
-    def handshakeCompleted(self) -> None:
-        """Twisted says so of TLS connections, certificate and name being right."""
-        if not self.secured.done():
-            self.secured.set_result(None)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._receive is None:
-            self._early += data
-        elif not self._reason:
-            self._receive(data)
-
-    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        self._reason = _words(reason)
-        if not self.secured.done():
-            self.secured.set_exception(LineError(self._reason))
-        if self._lost is not None:
-            self._lost(self._reason)
-
-    def begin(self, receive: Callable[[bytes], None], lost: Callable[[str], None]) -> None:
-        """From now on; what came before is handed over first."""
-        self._receive, self._lost = receive, lost
-        if self._early:
-            receive(bytes(self._early))
-            self._early.clear()
-        if self._reason:
-            lost(self._reason)
-
-    def pause(self) -> None:
-        if not self.is_paused and self.transport is not None:
-            self.is_paused = True
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        self.is_paused = False
-        if not self._reason and self.transport is not None:
-            self.transport.resumeProducing()
-
-    def drop(self) -> None:
-        """Close it now, said or unsaid; nothing is heard of it any more."""
-        self._receive = self._lost = None
-        self._reason = self._reason or "closed"
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-
-class _Factory(protocol.Factory):
-    noisy = False
-
-    def __init__(self, is_tls: bool) -> None:
-        self._is_tls = is_tls
-
-    def buildProtocol(self, _address: object) -> _Connection:
-        """Twisted asks for it once."""
-        return _Connection(self._is_tls)
-
-
-def _words(reason: Failure) -> str:
-    """Why a connection ended, for the log: OpenSSL's own errors are lists of lists."""
-    error = reason.value
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return "TLS: " + ("; ".join(str(part[-1]) for part in error.args[0]) or "failed")
-    return f"connection lost: {error}"

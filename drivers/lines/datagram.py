@@ -37,7 +37,7 @@ class DatagramLine(PacketLine):
     async def _open(self) -> Callable[[], Awaitable[None]]:
         from twisted.internet import reactor
 
-        with self._bound() as opened:  # the port keeps a descriptor of its own
+        with bound(self.name, self._config_port, self._interface) as opened:  # the port keeps a descriptor of its own
             listening = reactor.adoptDatagramPort(opened.fileno(), opened.family, _Receiver(self._receive), maxPacketSize=MAX_DATAGRAM)
         self._socket = listening.getHandle()
         self.port = listening.getHost().port
@@ -52,28 +52,31 @@ class DatagramLine(PacketLine):
         return super().lost() + self.kernel_drops()
 
     def kernel_drops(self) -> int:
-        """Datagrams the kernel had no room for on the present socket; 0 where it does not say."""
-        if self._socket is None:
-            return 0
-        try:
-            told = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
-        except OSError:
-            return 0
-        return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
+        return 0 if self._socket is None else drops_of(self._socket)
 
-    def _bound(self) -> socket.socket:
-        """A bound socket of ours: Twisted's own would leak when the port is taken."""
-        opened = socket.socket(socket.AF_INET6 if ":" in self._interface else socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            opened.setblocking(False)
-            granted = ask_for_room(opened)
-            if granted < SMALL_BUFFER:
-                log.warning("receive_buffer_small", line=self.name, octets=granted, remedy=f"sysctl net.core.rmem_max={RECEIVE_BUFFER}")
-            opened.bind((self._interface, self._config_port))
-        except OSError as error:
-            opened.close()
-            raise LineError(f"cannot listen on udp port {self._config_port}: {error}") from error
-        return opened
+
+def bound(line: str, port: int, interface: str) -> socket.socket:
+    """A bound UDP socket of ours: Twisted's own would leak when the port is taken. Raises LineError."""
+    opened = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        granted = ask_for_room(opened)
+        if granted < SMALL_BUFFER:
+            log.warning("receive_buffer_small", line=line, octets=granted, remedy=f"sysctl net.core.rmem_max={RECEIVE_BUFFER}")
+        opened.bind((interface, port))
+    except OSError as error:
+        opened.close()
+        raise LineError(f"cannot listen on udp port {port}: {error}") from error
+    return opened
+
+
+def drops_of(opened: socket.socket) -> int:
+    """Datagrams the kernel had no room for on this socket; 0 where it does not say."""
+    try:
+        told = opened.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
 
 
 def ask_for_room(opened: socket.socket) -> int:

@@ -4,7 +4,6 @@ pyserial beneath Twisted. Opened for ourselves alone, without flow control by ch
 A pseudo-terminal accepts any speed and frame; they mean nothing there.
 """
 
-import asyncio
 import errno
 import os
 import re
@@ -16,12 +15,11 @@ import serial
 from twisted.internet.serialport import SerialPort
 
 from drivers.contract import Codec, Emit, Report
-from drivers.lines.conversation import Conversation, Held
-from drivers.lines.silence import SilenceWatch
+from drivers.lines.connection import Connection
+from drivers.lines.conversation import Conversation
+from drivers.lines.conversing import ConversingLine
 from gateway.config import LineConfig
 from gateway.errors import LineError
-
-STORE_S = 5.0  # after the port is lost: so long may the store take for what was read before
 
 
 class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,50 +74,34 @@ class ExclusivePort(SerialPort):
     _serialFactory = staticmethod(partial(serial.Serial, exclusive=True))
 
 
-class SerialLine:
+class SerialLine(ConversingLine):
     """One port, one codec; a new codec after each loss, since half a block is worth nothing."""
 
     def __init__(self, config: LineConfig, new_codec: Callable[[], Codec]) -> None:
-        self.name = config.name
-        self.codec_name = config.codec
-        self.mandatory = config.mandatory
+        super().__init__(config, new_codec)
         self._device, self._settings = read_endpoint(config.listen or "")
-        self._silence_s = config.silence_s
-        self._new_codec = new_codec
-        self._held: list[Held] = []
 
     async def run(self, emit: Emit, report: Report) -> None:
         """Until cancelled. Raises LineError, the port closed, when it cannot be opened or is unplugged; a codec's error as it is (our bug)."""
-        watch = SilenceWatch(report, self._silence_s)
-        conversation = Conversation(self.name, self._new_codec(), watch.heard, self._held)
-        self._open(conversation)
-        self._held = []
-        report.live()
-        delivery = asyncio.create_task(conversation.deliver(emit), name=f"{self.name} delivery")
-        silence = asyncio.create_task(watch.run(), name=f"{self.name} silence")
-        lost = asyncio.create_task(conversation.lost.wait(), name=f"{self.name} port")
+        self._begin(emit, report)
         try:
-            await asyncio.wait({delivery, silence, lost}, return_when=asyncio.FIRST_COMPLETED)
-            conversation.hang_up()
-            await asyncio.wait({delivery}, timeout=STORE_S)
-            for ended in (silence, delivery):
-                if ended.done():
-                    ended.result()
+            conversation = self._open()
+            report.live()
+            reason = await self._hold(conversation)
         finally:
-            conversation.hang_up()
-            for task in (delivery, silence, lost):
-                task.cancel()
-            await asyncio.gather(delivery, silence, lost, return_exceptions=True)
-            self._held = conversation.held()
-        raise LineError(f"{self._device}: {conversation.lost_reason}")
+            await self._close()
+        raise LineError(f"{self._device}: {reason}")
 
-    def _open(self, conversation: Conversation) -> None:
+    def _open(self) -> Conversation:
         from twisted.internet import reactor
 
+        connection = Connection(lambda wire: self._converse(wire, self._take_held()))
         try:
-            ExclusivePort(conversation, self._device, reactor, **msgspec.structs.asdict(self._settings))  # type: ignore[no-untyped-call]
+            ExclusivePort(connection, self._device, reactor, **msgspec.structs.asdict(self._settings))  # type: ignore[no-untyped-call]
         except (OSError, ValueError, serial.SerialException) as error:
             raise LineError(f"cannot open {self._device}: {_reason(error)}") from error
+        assert connection.conversation is not None
+        return connection.conversation
 
 
 def _reason(error: Exception) -> str:

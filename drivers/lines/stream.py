@@ -1,7 +1,10 @@
 """A line that listens for TCP or TLS connections (Twisted endpoint strings `tcp:`, `ssl:`, `systemd:`), one codec for each."""
 
 import asyncio
-from collections.abc import Callable
+import itertools
+import resource
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from twisted.internet import protocol
@@ -10,28 +13,40 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 
-from drivers.contract import Codec, Emit, Report
-from drivers.lines.conversation import Conversation, Held
-from drivers.lines.silence import SilenceWatch
+from drivers.contract import Codec, Emit, Rejected, Report
+from drivers.lines.connection import Connection
+from drivers.lines.conversation import Conversation
+from drivers.lines.conversing import LOOK_AT, ConversingLine
+from drivers.lines.quarantine import MAX_HOSTS, Quarantine
+from gateway.clock import monotonic
 from gateway.config import LineConfig
 from gateway.errors import LineError
 
-MAX_CONNECTIONS = 256  # an alarm receiver or terminal server needs a handful; far below the usual limit of 1024 open files
+# A watch for nearly each of the 22,000 people living alone in Gongshu (10 KB each with its codec: 200 MB). The system may allow fewer:
+# half of our open files.
+MAX_CONNECTIONS = 20_000
+# Hundreds of watches share one address behind a mobile operator's address translation, all of them behind a relay of ours;
+# yet one host may never take everybody's place.
+HOST_SHARE = 0.5
+# Once all places are taken, a connection that was silent for so long makes room: longer than trackers are silent (8 minutes).
+IDLE_S = 600.0
 
 log = structlog.get_logger()
 
 
-class StreamLine:
-    """One listening socket. A connection that ends is no fault of the line; a port that cannot be opened is."""
+class StreamLine(ConversingLine):
+    """One listening socket. A connection that ends is no fault of the line; a port that cannot be opened is.
+
+    counts: beside those of all conversing lines connections, connections_refused (no place left), forgotten (silent, made room), quarantined
+    (refused, as their host brought nothing but refused messages).
+    """
 
     def __init__(self, config: LineConfig, new_codec: Callable[[], Codec]) -> None:
-        self.name = config.name
-        self.codec_name = config.codec
-        self.mandatory = config.mandatory
+        super().__init__(config, new_codec)
         self._listen = config.listen or ""
-        self._silence_s = config.silence_s
-        self._new_codec = new_codec
-        self._held: list[Held] = []
+        self._is_full = False
+        self._quarantine = Quarantine()
+        self._told_s: dict[str, float] = {}
         self.port: int | None = None  # where it listens, once it does
 
     async def run(self, emit: Emit, report: Report) -> None:
@@ -39,74 +54,85 @@ class StreamLine:
         from twisted.internet import reactor
 
         loop = asyncio.get_running_loop()
-        watch = SilenceWatch(report, self._silence_s)
-
-        def converse() -> Conversation:
-            held, self._held = self._held, []
-            return Conversation(self.name, self._new_codec(), watch.heard, held)
-
-        connections = _Connections(self.name, converse, emit)
+        self._begin(emit, report)
         try:
             endpoint = serverFromString(reactor, self._listen)  # type: ignore[no-untyped-call]
-            listening = await endpoint.listen(connections).asFuture(loop)
+            listening = await endpoint.listen(_Factory(self._welcome)).asFuture(loop)
         except (CannotListenError, OSError, ValueError) as error:
+            await self._close()
             raise LineError(f"cannot listen on {self._listen}: {error}") from error
         self.port = getattr(listening.getHost(), "port", None)
         report.live()
-        silence = asyncio.create_task(watch.run(), name=f"{self.name} silence")
         try:
-            await asyncio.gather(silence, connections.bug)  # neither ever ends but by an error
+            await self._serve()
         finally:
-            silence.cancel()
             await maybeDeferred(listening.stopListening).asFuture(loop)
-            self._held = await connections.close()
+            await self._close()
 
+    def believed(self) -> dict[str, float]:
+        """As `Quarantine.believed`."""
+        return self._quarantine.believed(monotonic())
 
-class _Connections(protocol.Factory):
-    """The conversations of one line, bounded. `bug` is done when one of them has met an error of ours."""
+    def believe(self, hosts: Mapping[str, float]) -> None:
+        """As `Quarantine.believe`."""
+        self._quarantine.believe(hosts, monotonic())
 
-    noisy = False
+    def sound(self, conversation: Conversation) -> None:
+        """Its host is believed."""
+        self._quarantine.sound(conversation.wire.host, monotonic())
 
-    def __init__(self, name: str, converse: Callable[[], Conversation], emit: Emit) -> None:
-        self._name = name
-        self._converse = converse
-        self._emit = emit
-        self._running: dict[asyncio.Task[None], Conversation] = {}
-        self._is_full = False
-        self.bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _ended(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
+        super()._ended(conversation, task)
+        host, now = conversation.wire.host, monotonic()
+        if conversation.is_sound:
+            self._quarantine.ended(host, now)
+        elif conversation.is_doubtful and host:
+            self._tell_quarantine(host, self._quarantine.failed(host, now))
 
-    def buildProtocol(self, _address: IAddress | None) -> Conversation | None:
+    def _tell_quarantine(self, host: str, refused_s: float) -> None:
+        """Told at the first time of each, then with each that is twice as long: nine times until it is as long as it gets."""
+        if not refused_s or refused_s == self._told_s.get(host):
+            return
+        self._told_s.pop(host, None)
+        self._told_s[host] = refused_s
+        while len(self._told_s) > MAX_HOSTS:
+            del self._told_s[next(iter(self._told_s))]
+        detail = f"{host}: connections in a row brought nothing but refused messages; refused for {refused_s:g} s"
+        log.warning("source_quarantined", line=self.name, host=host, refused_s=refused_s)
+        if self._emit is not None and self._bug is not None and not self._bug.done():
+            self._deliver_apart([(None, Rejected(reason="quarantined", raw=b"", line=self.name, detail=detail))])
+
+    def _has_place_for(self, host: str, most: int) -> bool:
+        """May one more connection of this host stand? A millisecond where very many do, so nobody is counted before."""
+        if len(self._conversations) < most:
+            return True
+        from_host = [one for one in self._conversations if one.wire.host == host]
+        return len(from_host) < most or self._make_room(from_host, IDLE_S)
+
+    def _welcome(self, address: Any) -> Connection | None:
         """Twisted asks for each connection; None closes it at once."""
-        is_full = len(self._running) >= MAX_CONNECTIONS
+        host = getattr(address, "host", "")
+        if self._quarantine.refuses(host, monotonic()):
+            self.counts["quarantined"] += 1
+            return None
+        most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        is_full = len(self._conversations) >= most and not self._make_room(itertools.islice(self._conversations, LOOK_AT), IDLE_S)
         if is_full != self._is_full:
             self._is_full = is_full
-            log.warning("connections_full" if is_full else "connections_free", line=self._name, limit=MAX_CONNECTIONS)
-        if is_full:
+            log.warning("connections_full" if is_full else "connections_free", line=self.name, limit=most)
+        if is_full or not self._has_place_for(host, max(1, int(most * HOST_SHARE))):
+            self.counts["connections_refused"] += 1
             return None
-        conversation = self._converse()
-        task = asyncio.create_task(conversation.deliver(self._emit), name=f"{self._name} connection")
-        self._running[task] = conversation
-        task.add_done_callback(self._ended)
-        return conversation
+        self.counts["connections"] += 1
+        return Connection(self._converse, host)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        conversation = self._running.pop(task, None)
-        if conversation is not None:
-            conversation.hang_up()
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not self.bug.done():
-            self.bug.set_exception(error)
 
-    async def close(self) -> list[Held]:
-        """Hang up on everybody. Gives what was read, is not stored and will not be repeated."""
-        running = dict(self._running)
-        held = []
-        for task, conversation in running.items():
-            conversation.hang_up()
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        for conversation in running.values():
-            held += conversation.held()
-        if not self.bug.done():
-            self.bug.cancel()
-        return held
+class _Factory(protocol.Factory):
+    noisy = False
+
+    def __init__(self, welcome: Callable[[Any], Connection | None]) -> None:
+        self._welcome = welcome
+
+    def buildProtocol(self, address: IAddress | None) -> Connection | None:
+        """Twisted asks for each connection."""
+        return self._welcome(address)

@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.contract import Rejected, Signal, believed_time
 from drivers.mqtt.message import addresses, content_name, refuse_oversize
-from drivers.mqtt.recent import RecentKeys
+from drivers.recent import RecentKeys
 from gateway.event import KINDS, Group, Kind, Phase
 
 TOPICS = ("wearables/+/event",)
@@ -56,16 +56,17 @@ class GenericWearable:
     Source: architecture, section 8; MQTT devices sheet, section 0.
     """
 
-    def __init__(self, topics: tuple[str, ...] = TOPICS) -> None:
+    def __init__(self, topics: tuple[str, ...] = TOPICS, recent: RecentKeys | None = None) -> None:
         self._addresses = addresses(topics)
         self.topics = topics
-        self._recent = RecentKeys()
+        self._recent = recent or RecentKeys()
 
     def receive_message(self, topic: str, payload: bytes, retain: bool, dup: bool, now: float, received_at: datetime) -> list[Signal | Rejected]:
         """The one signal or rejection of one publish. `retain` and `dup` are the flags of the broker's packet."""
-        return [self._read(topic, payload, retain, dup, now, received_at)]
+        del now
+        return [self._read(topic, payload, retain, dup, received_at)]
 
-    def _read(self, topic: str, payload: bytes, retain: bool, dup: bool, now: float, received_at: datetime) -> Signal | Rejected:
+    def _read(self, topic: str, payload: bytes, retain: bool, dup: bool, received_at: datetime) -> Signal | Rejected:
         oversize = refuse_oversize(topic, payload)
         if oversize is not None:
             return oversize
@@ -121,7 +122,7 @@ class GenericWearable:
             kind_raw=said.kind,
             device=device,
             sequence=sequence,
-            dedup=self._identity(device, kind, said.ts if is_believed else None, said.ts, sequence, payload, dup, now, received_at),
+            dedup=self._identity(device, kind, said.ts if is_believed else None, said.ts, sequence, payload, dup, received_at),
             time=time,
             lat=lat,
             lon=lon,
@@ -140,7 +141,6 @@ class GenericWearable:
         sequence: int | None,
         payload: bytes,
         dup: bool,
-        now: float,
         at: datetime,
     ) -> str:
         """The message's identity: number and content, else kind and time; when the clock is not believed, good for a window only."""
@@ -148,10 +148,7 @@ class GenericWearable:
             return f"{device}:{kind}:{believed_ts}" if sequence is None else f"{device}:{sequence}:{content_name(payload)}"
         plain = sequence is None and ts is None
         message = f"{device}:{kind if sequence is None else sequence}:{content_name(payload)}"
-        if plain:  # a unique key: only what is remembered can be its duplicate
-            return self._recent.key(message, f"{message}:{at.timestamp():.6f}", PLAIN_WINDOW_S, dup, now)
-        # The window's number is in the key, so that a redelivery after a crash is (nearly always) a duplicate too.
-        return self._recent.key(message, f"{message}:{int(at.timestamp() // COUNTED_WINDOW_S)}", COUNTED_WINDOW_S, dup, now)
+        return self._recent.key(message, PLAIN_WINDOW_S if plain else COUNTED_WINDOW_S, at, dup=dup)
 
 
 def _is_place(lat: float | None, lon: float | None) -> bool:

@@ -1,6 +1,7 @@
 """Answers of stations: JSON on `stations/<responder>/reply`."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +26,8 @@ class _Reply(msgspec.Struct, gc=False):
     answer: str
     by: str | None = None
     note: str | None = None
+    promised_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    outcome: Literal["not_taken"] | None = None
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
@@ -33,8 +36,9 @@ _decode = msgspec.json.Decoder(_Reply).decode
 class StationReply:
     """Decodes what responders answer to an order.
 
-    Wire: {"delivery", "answer": accept | decline | en_route | arrived | done, "by"?, "note"?}; who does not say `by` answers as the responder.
-    Gives: a signal of the answer's kind whose device is the responder's id; detail holds delivery, by and note.
+    Wire: {"delivery", "answer": accept | decline | en_route | arrived | done, "by"?, "note"?, "promised_at"?, "outcome"?}; who does not say `by`
+    answers as the responder. Of ordinary services: promised_at (ISO 8601 with a zone) when they will come, outcome `not_taken` a meal nobody took in.
+    Gives: a signal of the answer's kind whose device is the responder's id; detail holds delivery, by, note, promised_at (UTC) and outcome.
     Identity: responder, delivery, answer and content. The core judges whether delivery and responder belong together.
     Errors are returned as Rejected (`REASONS`). Source: architecture, section 8.
     """
@@ -68,6 +72,13 @@ def read_answer(responder: str, payload: bytes) -> Signal | Rejected:
     detail: dict[str, object] = {"delivery": reply.delivery, "by": (reply.by or "").strip()[:MAX_NAME] or responder}
     if reply.note:
         detail["note"] = reply.note[:MAX_NOTE]
+    if reply.promised_at is not None:
+        try:
+            detail["promised_at"] = reply.promised_at.astimezone(UTC).isoformat()
+        except OverflowError:  # a time that UTC puts before year 1
+            return Rejected(reason="bad_field", raw=payload, device=responder, detail="promised_at")
+    if reply.outcome is not None:
+        detail["outcome"] = reply.outcome
     return Signal(
         kind=kind,
         kind_raw=reply.answer,

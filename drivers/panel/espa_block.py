@@ -4,11 +4,10 @@ Wire: header STX id US data { RS id US data } ETX. Values are text: `1` and `01`
 the standard allows is kept whole. Source: ESPA 4.4.4, data block; tests/vectors/panel/.
 """
 
-import re
-from typing import Literal
-
 import msgspec
 
+from drivers.panel.espa_options import EspaOptions
+from drivers.panel.text_rules import kind_of
 from gateway.event import Kind, Phase
 
 RECORDS = {
@@ -23,53 +22,24 @@ RECORDS = {
 }
 HEADERS = {"1": "call_to_pager", "2": "status_information", "3": "status_request", "4": "call_to_subscriber_line", "5": "other_information"}
 RESET_CALL = "1"  # call type
-STATUS_FAULT = "8"  # call status
+CALL_STATUS = {
+    "1": "busy",
+    "2": "in_queue",
+    "3": "paged",
+    "4": "absent",
+    "5": "terminated",
+    "6": "acknowledged",
+    "7": "speech_channel_open",
+    "8": "fault",
+    "71": "paged",  # two digits, the second a sub-state: seen in the field
+    "72": "absent",
+}
+STATUS_FAULT = "8"  # call status, with or without a sub-state
 _UNPRINTABLE = dict.fromkeys(range(0x20), " ")
 
 
-class TextRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A display message in which `match` (regular expression, any case) is found means `kind`."""
-
-    match: str
-    kind: Kind
-
-
-class EspaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an installation may differ in. The first rule that fits decides: texts, then beeps, then priorities, then default.
-
-    address          ours; paging equipment is 2 by convention
-    lenient          the peer omits its own enquiry, or sends blocks unselected: take `2 ENQ` for a selection, and such blocks too
-    data_bits        7: a character with bit 7 is a transmission error
-    charset, letters how 8-bit text reads, and national letters of a 7-bit set (for instance {"[" = "Ä"})
-    default          an unmapped call from a nurse-call line is an emergency
-    repeat_within_s  the same call (address and text) again within this time is its repeat, later it is a new call
-    """
-
-    address: str = "2"
-    lenient: bool = False
-    data_bits: Literal[7, 8] = 8
-    charset: Literal["latin-1", "cp850", "cp437"] = "latin-1"
-    letters: dict[str, str] = {}
-    texts: tuple[TextRule, ...] = ()
-    beeps: dict[str, Kind] = {}
-    priorities: dict[str, Kind] = msgspec.field(default_factory=lambda: {"1": Kind.SOS})
-    default: Kind = Kind.SOS
-    repeat_within_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch("[0-9]", self.address):
-            raise ValueError(f"address: {self.address!r} is not one digit 0 to 9")
-        if any(len(letter) != 1 for letter in self.letters):
-            raise ValueError("letters: each key is one character")
-        for rule in self.texts:
-            try:
-                re.compile(rule.match)
-            except re.error as error:
-                raise ValueError(f"texts: match {rule.match!r} is not a regular expression: {error}") from error
-
-
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """A block in our words. `is_call`: it raises, repeats or cancels a call of (address, text)."""
+    """A block in our words. `is_call`: it raises, repeats or cancels a call of (address, text). `asks_status`: of its address."""
 
     kind: Kind
     phase: Phase
@@ -78,6 +48,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     detail: dict[str, object]
     is_call: bool
+    asks_status: bool = False
 
 
 class BlockError(Exception):
@@ -106,8 +77,11 @@ def read_block(body: bytes, options: EspaOptions) -> Meaning:
     detail |= {RECORDS.get(key, f"record_{key}"): value for key, value in records.items()}
     if unreadable:
         detail["unreadable"] = unreadable
+    if "7" in records:
+        detail["call_status_name"] = _status_name(records["7"])
     if header == "3":
-        raise BlockError("not_supported", address, text)
+        asked = _meaning(Kind.TELEMETRY, Phase.STATE, header, address, text, detail)
+        return msgspec.structs.replace(asked, asks_status=address is not None)  # nothing is defined for a system without failure
     if header == "2":
         return _status(records, address, text, detail)
     if address is None and not text.strip():
@@ -138,15 +112,17 @@ def _status(records: dict[str, str], address: str | None, text: str, detail: dic
     """Header 2: a fault of the system or of one call is a fault; any other status is a sign of life."""
     if "7" not in records and "8" not in records:
         raise BlockError("no_status", address, text)
-    is_fault = "8" in records or records["7"] == STATUS_FAULT
+    is_fault = "8" in records or _status_name(records["7"]) == CALL_STATUS[STATUS_FAULT]
     return _meaning(Kind.FAULT if is_fault else Kind.TELEMETRY, Phase.RAISE if is_fault else Phase.STATE, "2", address, text, detail)
 
 
+def _status_name(status: str) -> str:
+    """The name of a call status; of two digits that are not known the first says it."""
+    return CALL_STATUS.get(status) or CALL_STATUS.get(status[:1] if len(status) == 2 else "", "unknown")
+
+
 def _by_rule(records: dict[str, str], text: str, options: EspaOptions) -> Kind | None:
-    for rule in options.texts:
-        if re.search(rule.match, text, re.IGNORECASE):
-            return rule.kind
-    return options.beeps.get(records.get("3", "")) or options.priorities.get(records.get("6", ""))
+    return kind_of(text, options.texts) or options.beeps.get(records.get("3", "")) or options.priorities.get(records.get("6", ""))
 
 
 def _meaning(kind: Kind, phase: Phase, header: str, address: str | None, text: str, detail: dict[str, object], *, is_call: bool = False) -> Meaning:

@@ -51,6 +51,7 @@ class AmiOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dial_context            dial numbers through this context instead, as the agents' telephones do (least cost routes, recording)
     ring_context            of extensions_gateway.conf; prompt: the sound file it plays
     transfer_context        where the target of a transfer is looked up
+    answer_context          … and the telephone of an operator who answers at the page; "" = the same
     """
 
     username: str = ""
@@ -70,13 +71,24 @@ class AmiOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dial_context: str = ""
     ring_context: str = "gateway-ring"
     transfer_context: str = "from-internal"
+    answer_context: str = ""
     prompt: str = "gateway-order"
 
     def __post_init__(self) -> None:
         for name in ("agent_channel", "number_channel"):
             if "{number}" not in getattr(self, name):
                 raise ValueError(f"{name}: has no {{number}} in it; write for instance PJSIP/{{number}}@trunk")
-        for name in ("username", "events", "agent_channel", "number_channel", "dial_context", "ring_context", "transfer_context", "prompt"):
+        for name in (
+            "username",
+            "events",
+            "agent_channel",
+            "number_channel",
+            "dial_context",
+            "ring_context",
+            "transfer_context",
+            "answer_context",
+            "prompt",
+        ):
             if any(char in getattr(self, name) for char in "\r\n\0"):
                 raise ValueError(f"{name}: has a line end in it; write it in one line")
 

@@ -15,6 +15,8 @@ from drivers.pbx.ledger import Ledger, LedgerCall
 MAX_CHANNELS = 50_000  # far above what one Asterisk carries; 20,000 calls of two legs
 MAX_MEMBERS = 64  # of a queue whose names are noted for a call
 MAX_TRIED = 16  # agents named who did not pick up
+MAX_FILE = 300  # characters of the name of a recording
+RECORDING = "recording"  # the UserEvent in which the dialplan names it
 LATE_S = 3.0  # a channel's Newchannel may arrive after a list that names it
 
 _RING, _RINGING, _UP = "4", "5", "6"
@@ -98,6 +100,7 @@ class AmiCalls:
             "AgentRingNoAnswer": self._agent_silent,
             "AgentConnect": self._agent_connected,
             "AgentComplete": self._agent_done,
+            "UserEvent": self._recorded,
         }
 
     def receive(self, message: Message, now: float, at: datetime | None) -> list[Signal]:
@@ -293,6 +296,15 @@ class AmiCalls:
         one, two = self._see(heard, "LocalOne"), self._see(heard, "LocalTwo")
         if one is not None and two is not None:
             one.half, two.half = two.uid, one.uid
+
+    def _recorded(self, heard: _Heard) -> None:
+        """`UserEvent(Recording,File: ${MIXMONITOR_FILENAME})` of the dialplan: VarSet would say it too, among a hundred others a call."""
+        message = heard.message
+        if message["UserEvent"].lower() == RECORDING and message["File"]:
+            channel = self.channels.get(message["Uniqueid"])
+            call = self._call(channel) if channel is not None else self.ledger.call(message["Linkedid"])
+            if call is not None:
+                call.facts["recording"] = message["File"][:MAX_FILE]
 
     def _look(self, bridge: str, heard: _Heard) -> None:
         """Who is in a bridge has changed: news for its caller, or for one who is in it through a Local channel."""

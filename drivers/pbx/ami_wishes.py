@@ -14,13 +14,14 @@ import msgspec
 
 from drivers.pbx.ami_channel import OURS
 from drivers.pbx.ami_message import Message, write_action
-from drivers.telephone import Dial, HangUp, Ring, Told, Transfer, Wish
+from drivers.telephone import Answer, Dial, HangUp, Ring, Told, Transfer, Wish
 
 LIMIT_S = 28.0  # beyond all ringing; the line gives a wish up after 30
 ANSWER_S = 10.0  # for actions that are answered at once
 MAX_WISHES = 200
 MAX_SAY = 512  # octets of the text for a speaking exchange; Asterisk's line buffer for an action is 1 KiB
 USER_EVENT = "gatewayring"
+OF_CALLS = (HangUp, Transfer, Answer)  # about a call that is going on, and answered at once
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 _AGENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+-]{0,63}")
@@ -44,6 +45,8 @@ class WishOptions(Protocol):
     def ring_context(self) -> str: ...
     @property
     def transfer_context(self) -> str: ...
+    @property
+    def answer_context(self) -> str: ...
     @property
     def prompt(self) -> str: ...
 
@@ -122,9 +125,9 @@ class AmiWishes:
             return
         if message.name.lower() == "error":
             reason = _words(message["Message"])
-            missing = isinstance(one.wish, HangUp | Transfer) and ("no_such" in reason or "not_exist" in reason)
+            missing = isinstance(one.wish, OF_CALLS) and ("no_such" in reason or "not_exist" in reason)
             self._tell(one, "unknown_call" if missing else "refused", reason=reason)
-        elif isinstance(one.wish, HangUp | Transfer):
+        elif isinstance(one.wish, OF_CALLS):
             self._tell(one, "done")
 
     def receive_event(self, message: Message) -> None:
@@ -182,7 +185,7 @@ class AmiWishes:
     def _ask(self, wish: Wish, token: int, now: float) -> None:
         self._count += 1
         action = f"{OURS}{self._count}"
-        if isinstance(wish, HangUp | Transfer):
+        if isinstance(wish, OF_CALLS):
             channel = self._find(wish.call) or self._channel(OURS + wish.call)
             if not _CHANNEL.fullmatch(channel):
                 self._told.append((token, Told(outcome="unknown_call")))
@@ -191,7 +194,9 @@ class AmiWishes:
             if isinstance(wish, HangUp):
                 self._send("Hangup", action, Channel=channel, Cause="16")
             else:
-                self._send("Redirect", action, Channel=channel, Context=self._options.transfer_context, Exten=wish.to, Priority="1")
+                context = (self._options.answer_context if isinstance(wish, Answer) else "") or self._options.transfer_context
+                to = wish.agent if isinstance(wish, Answer) else wish.to
+                self._send("Redirect", action, Channel=channel, Context=context, Exten=to, Priority="1")
             return
         uid = OURS + wish.id
         self._under_way[action] = _UnderWay(token, wish, action, uid, now + wish.rings_s + LIMIT_S)
@@ -238,6 +243,8 @@ def _fault(wish: Wish) -> str:
     """Why a wish must not be sent, or ""."""
     if isinstance(wish, HangUp):
         return "" if _ID.fullmatch(wish.call) else "bad_call"
+    if isinstance(wish, Answer):
+        return "bad_call" if not _ID.fullmatch(wish.call) else "" if _AGENT.fullmatch(wish.agent) else "bad_agent"
     if isinstance(wish, Transfer):
         return "bad_call" if not _ID.fullmatch(wish.call) else "" if _NUMBER.fullmatch(wish.to) else "bad_number"
     if not _ID.fullmatch(wish.id):

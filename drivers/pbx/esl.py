@@ -16,14 +16,14 @@ from drivers.pbx.esl_calls import OUR_ID, EslCalls
 from drivers.pbx.esl_message import Fields, Frame, Framer, Unframed, read_event, read_rows
 from drivers.pbx.ledger import Ledger
 from drivers.sip.number import NumberPlan
-from drivers.telephone import Dial, HangUp, Ring, Told, Transfer, Wish
+from drivers.telephone import Answer, Dial, HangUp, Ring, Told, Transfer, Wish
 from gateway.config import CallsConfig
 
 DEFAULT_PASSWORD = "ClueCon"  # everybody knows it
 # A word after CUSTOM is taken for a subclass, so CUSTOM stands last.
 EVENTS = (
     "CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_UNBRIDGE CHANNEL_HANGUP_COMPLETE CHANNEL_UUID"
-    " CALL_UPDATE HEARTBEAT BACKGROUND_JOB DTMF CUSTOM callcenter::info"
+    " CALL_UPDATE RECORD_START HEARTBEAT BACKGROUND_JOB DTMF CUSTOM callcenter::info"
 )
 LOGIN_S = 10.0  # from the connection to the first snapshot
 SILENCE_S = 45.0  # HEARTBEAT comes every 20 s: two are missing
@@ -51,7 +51,8 @@ class EslOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     password_file: holds the event socket's password; user: name@domain for `userauth`. format: json, or plain for old servers.
     agent_endpoint, number_endpoint: dial strings with {number} in it. prompt: the sound that a rung responder hears, again and again.
-    context: the dialplan context in which a transfer looks its target up.
+    context: the dialplan context in which a transfer looks its target up; answer_context: … and the telephone of an operator who answers at
+    the page, "" = the same.
     """
 
     password_file: str = ""
@@ -62,6 +63,7 @@ class EslOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     number_endpoint: str = "sofia/gateway/trunk/{number}"
     prompt: str = "tone_stream://%(500,500,440)"
     context: str = "default"
+    answer_context: str = ""
     hotlines: tuple[str, ...] | None = None
     area_code: str | None = None
     agents: dict[str, str] = {}
@@ -71,7 +73,7 @@ class EslOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for name in ("agent_endpoint", "number_endpoint"):
             if "{number}" not in getattr(self, name):
                 raise ValueError(f"{name}: has no {{number}} in it; write for instance sofia/gateway/trunk/{{number}}")
-        for name in ("agent_endpoint", "number_endpoint", "prompt", "context", "user"):
+        for name in ("agent_endpoint", "number_endpoint", "prompt", "context", "answer_context", "user"):
             if any(char in getattr(self, name) for char in "\r\n"):
                 raise ValueError(f"{name}: has a line end in it; write it in one line")
 
@@ -186,7 +188,7 @@ class EslCodec:
             self._answers.append((token, Told(outcome="lost", reason="not_connected")))
         elif len(self._wishes) >= MAX_WISHES:
             self._answers.append((token, Told(outcome="refused", reason="too_many_wishes")))
-        elif isinstance(wish, (HangUp, Transfer)):
+        elif isinstance(wish, (HangUp, Transfer, Answer)):
             self._ask_about_call(wish, token, now)
         elif not all(_SAFE.fullmatch(text) for text in (wish.id, wish.number, wish.shown or "0", wish.agent if isinstance(wish, Dial) else "0")):
             self._answers.append((token, Told(outcome="refused", reason="bad_number")))
@@ -215,19 +217,21 @@ class EslCodec:
         self._wishes[wish.id] = _Wish(token, wish, now + seconds)
         self._send(f"bgapi originate {command}\nJob-UUID: {wish.id}", "bgapi")
 
-    def _ask_about_call(self, wish: HangUp | Transfer, token: int, now: float) -> None:
+    def _ask_about_call(self, wish: HangUp | Transfer | Answer, token: int, now: float) -> None:
         call = self._ledger.find(wish.call)
         is_ours = wish.call in self._wishes or wish.call in self._talking
         leg = self._calls.leg_of(call) if call is not None else wish.call if is_ours else ""
         if not leg or not _SAFE.fullmatch(leg):
             self._answers.append((token, Told(outcome="unknown_call")))
             return
-        if isinstance(wish, Transfer) and not _SAFE.fullmatch(wish.to):
+        to = wish.agent if isinstance(wish, Answer) else wish.to if isinstance(wish, Transfer) else ""
+        if to and not _SAFE.fullmatch(to):
             self._answers.append((token, Told(outcome="refused", reason="bad_number")))
             return
-        job = f"{'hangup' if isinstance(wish, HangUp) else 'transfer'}-{token}"
+        job = f"{type(wish).__name__.lower()}-{token}"
         self._wishes[job] = _Wish(token, wish, now + DIAL_S)
-        what = f"uuid_kill {leg}" if isinstance(wish, HangUp) else f"uuid_transfer {leg} {wish.to} XML {self._options.context}"
+        context = (self._options.answer_context if isinstance(wish, Answer) else "") or self._options.context
+        what = f"uuid_kill {leg}" if isinstance(wish, HangUp) else f"uuid_transfer {leg} {to} XML {context}"
         self._send(f"bgapi {what}\nJob-UUID: {job}", "bgapi")
 
     def _tell(self, name: str, told: Told) -> None:
@@ -248,13 +252,13 @@ class EslCodec:
             return
         result = event.get("_body", "").strip()
         if result.startswith("+OK"):
-            if isinstance(wish.wish, (HangUp, Transfer)):
+            if isinstance(wish.wish, (HangUp, Transfer, Answer)):
                 self._tell(name, Told(outcome="done"))
             else:
                 wish.answered = True
         else:
             cause = result.removeprefix("-ERR").strip().partition(" ")[0]
-            unknown = isinstance(wish.wish, (HangUp, Transfer)) and cause == "No"  # "-ERR No such channel!"
+            unknown = isinstance(wish.wish, (HangUp, Transfer, Answer)) and cause == "No"  # "-ERR No such channel!"
             self._tell(name, Told(outcome="unknown_call" if unknown else _FAILED.get(cause, "failed"), reason=cause.lower()))
 
     def _wish_event(self, event: Fields, now: float) -> None:

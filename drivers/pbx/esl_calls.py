@@ -19,6 +19,7 @@ from drivers.sip.caller import Caller
 V = TypeVar("V")
 
 MAX_CHANNELS = 50_000  # a large FreeSWITCH carries 10,000 channels; the oldest link goes first
+MAX_FILE = 300  # characters of the name of a recording
 MAX_FACT = 128  # characters of a name, a queue or a cause that we keep
 OUR_ID = "variable_gateway_id"  # set on every leg that we dial ourselves
 
@@ -176,6 +177,14 @@ class EslCalls:
             _remember(self._ours, after, None)
         return []
 
+    def _recorded(self, event: Fields, now: float, at: datetime | None, raw: bytes) -> list[Signal]:  # noqa: ARG002 - one signature for every step
+        name = event["Unique-ID"]
+        leg = self._legs.get(name)
+        call = self._call(self._tokens.get(name, "") or (leg.token if leg is not None else ""))
+        if call is not None and event.get("Record-File-Path"):
+            call.facts["recording"] = event["Record-File-Path"][:MAX_FILE]
+        return []
+
     def _hangup(self, event: Fields, now: float, at: datetime | None, raw: bytes) -> list[Signal]:
         name = event["Unique-ID"]
         self._ours.pop(name, None)
@@ -281,6 +290,7 @@ _STEPS = {
     "CALL_UPDATE": EslCalls._update,
     "CHANNEL_UUID": EslCalls._renamed,
     "CHANNEL_HANGUP_COMPLETE": EslCalls._hangup,
+    "RECORD_START": EslCalls._recorded,
 }
 
 

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 
-MAX_SOURCES = 10_000  # beyond it the one that was quiet longest is forgotten: its bucket was full again anyway
+from drivers.token_bucket import MAX_SOURCES, TokenBuckets
+
 BURST_S = 2.0  # so many seconds' worth may come at once: a site whose power is back
 CALM_S = 60.0  # nothing refused for so long: it is over
 
@@ -11,20 +12,15 @@ class Shedding:
     """admits() for each new request; `edges` says since when a source is over its limit, and when it is calm again."""
 
     def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
-        self._burst = max(2.0, per_s * BURST_S)
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # source → tokens, when
+        burst = max(2.0, per_s * BURST_S)
+        self._kept_for_alarms = burst / 2
+        self._buckets = TokenBuckets(per_s, burst)
         self._excessive: OrderedDict[str, float] = OrderedDict()  # source → when it was last refused, in that order
         self._edges: list[tuple[str, bool]] = []
 
     def admits(self, source: str, is_alarm: bool, now: float) -> bool:
         """Alarms may use the whole bucket; everything else only its upper half."""
-        tokens, since = self._buckets.pop(source, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - since) * self._per_s)
-        is_admitted = tokens >= (1.0 if is_alarm else 1.0 + self._burst / 2)
-        self._buckets[source] = (tokens - 1.0 if is_admitted else tokens, now)
-        if len(self._buckets) > MAX_SOURCES:
-            self._buckets.popitem(last=False)
+        is_admitted = self._buckets.admits(source, now, keep=0.0 if is_alarm else self._kept_for_alarms)
         if not is_admitted:
             if source not in self._excessive:
                 self._edges.append((source, True))

@@ -14,6 +14,7 @@ import structlog
 from drivers.telephone import Told
 from gateway.console.seam import House
 from gateway.console.views import RESTRICTED, Json, mask_phone, shown_device
+from gateway.core.calls import WAITING
 from gateway.core.command import Command
 from gateway.core.incident import Action, Incident
 from gateway.core.register import Register, ResponderKind
@@ -157,6 +158,21 @@ class Dialling:
             raise Refused("unknown_extension", 400)
         return await self._ask(Action.TRANSFER, actor, incident, call, {"call": key, "to": to})
 
+    async def answer(self, actor: str, extension: str, key: str) -> Json:
+        """Send a ringing call to one's own telephone. Raises Refused, StoreDown."""
+        house = self._house
+        call = house.calls.get(key)
+        if call is None:
+            raise Refused("unknown_call", 404)
+        if call.state not in WAITING:
+            raise Refused("call_answered")  # somebody was quicker
+        if not self._is_extension(extension):
+            raise Refused("unknown_extension", 400)
+        if house.telephone.is_there and call.line != house.config.telephone.line:
+            raise Refused("other_line", line=call.line)
+        asked = str(call.detail.get("call") or "")
+        return await self._ask(Action.ANSWER, actor, call.incident, asked, {"call": key, "to": extension})
+
     # ---- inside
 
     def _is_extension(self, extension: str) -> bool:
@@ -190,7 +206,12 @@ class Dialling:
         if not telephone.is_live:
             raise Refused("telephone_lost" if telephone.is_there else "no_telephone", 503 if telephone.is_there else 409)
         await self._journal(action, actor, incident, **facts)
-        told = await (telephone.hang_up(call) if action is Action.HANG_UP else telephone.transfer(call, str(facts["to"])))
+        ask = {
+            Action.HANG_UP: lambda: telephone.hang_up(call),
+            Action.TRANSFER: lambda: telephone.transfer(call, str(facts["to"])),
+            Action.ANSWER: lambda: telephone.answer(call, str(facts["to"])),
+        }
+        told = await ask[action]()
         await self._journal(action, actor, incident, **facts, **_outcome(told))
         if told.outcome == "lost":
             raise Refused("telephone_lost", 503)

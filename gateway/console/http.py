@@ -1,13 +1,11 @@
 """The console's HTTP face: the page, the feed, the commands, and what machines ask (metrics, health, answers of web stations)."""
 
 import asyncio
-import base64
 import hashlib
-import hmac
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -18,26 +16,74 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from drivers.contract import Rejected, to_event
-from drivers.mqtt.station_reply import read_answer
 from gateway.clock import monotonic
 from gateway.config import HotlineConfig
 from gateway.console import views
-from gateway.console.commands import facts_of, reveal_reason
+from gateway.console.access import Access
+from gateway.console.access_routes import AccessRoutes
+from gateway.console.account_routes import AccountRoutes
+from gateway.console.aid_routes import AidRoutes
+from gateway.console.asking import answered, read_body
+from gateway.console.audit_routes import AuditRoutes
+from gateway.console.cap import MEDIA_TYPE as CAP_TYPE
+from gateway.console.cap import cap_alert
+from gateway.console.card_views import card_part
+from gateway.console.commands import check_area, check_right, facts_of
+from gateway.console.decision_routes import DecisionRoutes
+from gateway.console.desk_routes import DeskRoutes
+from gateway.console.device_routes import DeviceRoutes
+from gateway.console.device_views import parts_of as device_parts
+from gateway.console.device_views import profile_view
 from gateway.console.dialling import Dialling, contact_view, contacts_of, wanted
+from gateway.console.export_routes import ExportRoutes
+from gateway.console.figure_routes import FigureRoutes
+from gateway.console.guard import Guard, address_of, give_cookie, is_own_origin, is_safe, name_on_duty, reader_of
+from gateway.console.history_routes import HistoryRoutes
 from gateway.console.idempotency import Answer, Answers
-from gateway.console.live import HEARTBEAT_S, TICK_S, Feed
+from gateway.console.level_routes import LevelRoutes
+from gateway.console.live import HEARTBEAT_S, TICK_S, Feed, Scope
+from gateway.console.maintenance_routes import MaintenanceRoutes
+from gateway.console.map_routes import MapRoutes
+from gateway.console.notice_routes import NoticeRoutes
+from gateway.console.oidc_routes import OidcRoutes
 from gateway.console.openapi import document
+from gateway.console.ops_routes import OpsRoutes
+from gateway.console.person_routes import PersonRoutes
+from gateway.console.platform_routes import PlatformRoutes
+from gateway.console.presence import Presence
+from gateway.console.print_routes import PrintRoutes
+from gateway.console.provider_routes import ProviderRoutes
+from gateway.console.reader import Reader
+from gateway.console.recording_routes import RecordingRoutes
+from gateway.console.register_import_routes import RegisterImportRoutes
+from gateway.console.register_routes import RegisterRoutes
+from gateway.console.request_routes import RequestRoutes
+from gateway.console.request_views import request_row
+from gateway.console.retention_routes import RetentionRoutes
+from gateway.console.reveal_routes import RevealRoutes
+from gateway.console.rights import LEAD
+from gateway.console.risk_routes import RiskRoutes
 from gateway.console.seam import House
+from gateway.console.self_test_routes import SelfTestRoutes
 from gateway.console.server import BODY_LIMIT, listen_address, serve
-from gateway.console.sessions import COOKIE, LIFE_S, Session, Sessions
+from gateway.console.sessions import Session, Sessions
+from gateway.console.shield import OUR_NAMES, Shield, content_policy, own_names
+from gateway.console.shift_routes import ShiftRoutes
+from gateway.console.signed_routes import SignedRoutes
+from gateway.console.spare_routes import SpareRoutes, Standing
+from gateway.console.tiles import Tiles
+from gateway.console.upward_routes import UpwardRoutes
 from gateway.console.views import Json
+from gateway.console.watch_routes import WatchRoutes
+from gateway.console.watch_views import part_of as watch_part
+from gateway.core.account import AccessWrite
+from gateway.core.aid_matters import is_shut_out
 from gateway.core.command import Command
-from gateway.core.hand_over import event_of
 from gateway.core.incident import Action, Incident, State
+from gateway.core.service_need import is_request
+from gateway.dispatch.words import kind_said
 from gateway.errors import Refused, StoreDown
 from gateway.event import Kind
 from gateway.metrics import own_version
@@ -45,13 +91,12 @@ from gateway.metrics import own_version
 __all__ = ["listen_address", "make_app", "serve"]
 
 EXTENSION = re.compile(r"[0-9A-Za-z*#_.-]{1,16}")  # of a desk's telephone, as the exchange names it
+ADDRESSES_LIMIT = 500  # characters of CAP's `addresses`
 NAME_LIMIT = 32  # characters of a name on duty
 KEY_LIMIT = 64  # characters of an Idempotency-Key; ours are 32 hex digits
 POLL_LIMIT_S = 20.0
 SOCKETS_LIMIT = 200  # sockets and long polls together; budgeted for 50 consoles, each may have a second screen
 SLOW_S = 10.0  # a reader that takes nothing for this long is cut off and comes back by number
-REPLIES = "replies"  # the line under which answers of web stations are booked
-OUR_NAMES = ("127.0.0.1", "localhost", "[::1]")  # under any other name it is a foreign page whose name was bent to this machine
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -64,9 +109,15 @@ def make_app(
     count_consoles: Callable[[int], None] = lambda _: None,
     names: tuple[str, ...] = OUR_NAMES,
     clock: Callable[[], float] = monotonic,
+    own_token: str = "",
+    standing: Standing | None = None,
 ) -> Starlette:
-    """The application. `static_dir` holds index.html and what it loads; `count_consoles` is told how many are connected."""
-    console = Console(house, static_dir, metrics_registry, count_consoles, clock)
+    """The application. `static_dir` holds index.html and what it loads; `count_consoles` is told how many are connected.
+
+    own_token: what commands on this machine show; "" = there is none. standing: what we say of ourselves to the other machine (gateway.spare_guard).
+    """
+    console = Console(house, static_dir, metrics_registry, count_consoles, clock, own_token)
+    names = (*names, *own_names(house.config.console))
     routes = [
         Route("/", console.index),
         Route("/metrics", console.metrics),
@@ -75,22 +126,56 @@ def make_app(
         Route("/api/v1/openapi.json", console.openapi),
         Route("/api/v1/session", console.session),
         Route("/api/v1/duty", console.duty, methods=["POST"]),
+        *AccessRoutes(console.access, _body, console.own, console.shown).routes,
+        *AccountRoutes(house, console.access, console.sessions, name_on_duty, _body, console.once).routes,
+        *OidcRoutes(house, console.access, console.sessions).routes,
         Route("/api/v1/changes", console.changes),
         WebSocketRoute("/api/v1/feed", console.feed_socket),
         Route("/api/v1/lines", console.lines),
+        *DeviceRoutes(house, clock).routes,
+        *ProviderRoutes(house, name_on_duty, _body, console.once).routes,
+        *RequestRoutes(house, name_on_duty, _body, console.once).routes,
+        *WatchRoutes(house, name_on_duty, _body, console.once).routes,
+        *PersonRoutes(house, name_on_duty, _body).routes,
+        *RegisterRoutes(house, name_on_duty, _body, console.once).routes,
+        *RegisterImportRoutes(house, name_on_duty, _body, console.once).routes,
+        *DecisionRoutes(house).routes,
+        *LevelRoutes(house).routes,
+        *MapRoutes(house, Tiles(house, metrics_registry), console.on_record).routes,
+        *PlatformRoutes(house, _read, clock).routes,
+        *UpwardRoutes(house).routes,
+        *AidRoutes(house, name_on_duty, _body, console.once).routes,
+        *HistoryRoutes(house, _body).routes,
+        *PrintRoutes(house, _body).routes,
+        *RecordingRoutes(house, _body, clock).routes,
+        *ExportRoutes(house, _body, clock).routes,
+        *AuditRoutes(house, _body).routes,
+        *RetentionRoutes(house, name_on_duty, _body, console.once).routes,
+        *DeskRoutes(house, name_on_duty, _body, console.once, console.presence, console.feed.ruled).routes,
+        *MaintenanceRoutes(house, name_on_duty, _body, console.once).routes,
+        *ShiftRoutes(house, name_on_duty, _body, console.once).routes,
+        *NoticeRoutes(house, name_on_duty, _body, console.once, console.feed.ruled).routes,
+        *FigureRoutes(house, name_on_duty, _body, console.once).routes,
+        *OpsRoutes(house, name_on_duty, _body, console.once).routes,
+        *SelfTestRoutes(house, name_on_duty, _body, console.once).routes,
+        *RiskRoutes(house, name_on_duty, _body, console.once).routes,
         Route("/api/v1/call-backs", console.call_backs),
-        Route("/api/v1/hand-overs", console.hand_overs, methods=["POST"]),
+        *SignedRoutes(house, _read).routes,
+        *SpareRoutes(house.config, metrics_registry, standing).routes,
         Route("/api/v1/incidents/{id}", console.incident),
-        Route("/api/v1/incidents/{id}/reveal", console.reveal, methods=["POST"]),
+        Route("/api/v1/incidents/{id}/cap", console.cap),
+        *RevealRoutes(house, name_on_duty, _body, console.once, console.feed.ruled).routes,
         Route("/api/v1/incidents/{id}/dial", console.dial, methods=["POST"]),
+        Route("/api/v1/calls/{key}/answer", console.answer, methods=["POST"]),
         Route("/api/v1/calls/{key}/hang_up", console.hang_up, methods=["POST"]),
         Route("/api/v1/calls/{key}/transfer", console.transfer, methods=["POST"]),
         Route("/api/v1/incidents/{id}/{action}", console.command, methods=["POST"]),
-        Route("/api/v1/replies", console.replies, methods=["POST"]),
         Mount("/static", StaticFiles(directory=static_dir, check_dir=False), name="static"),
     ]
-    errors = {Refused: _refused, StoreDown: _store_down, 404: _not_found, 405: _not_allowed, Exception: _broken}
-    app = Starlette(routes=routes, middleware=[Middleware(Shield, policy=console.policy, names=names)], exception_handlers=errors)  # type: ignore[arg-type]
+    errors: Any = {Refused: _refused, StoreDown: _store_down, 404: _not_found, 405: _not_allowed, Exception: _broken}
+    app = Starlette(
+        routes=console.guard.before(routes), middleware=[Middleware(Shield, policy=console.policy, names=names)], exception_handlers=errors
+    )
     app.state.console = console
     return app
 
@@ -99,11 +184,22 @@ class Console:
     """The routes, over one house."""
 
     def __init__(
-        self, house: House, static_dir: Path, registry: CollectorRegistry, count_consoles: Callable[[int], None], clock: Callable[[], float]
+        self,
+        house: House,
+        static_dir: Path,
+        registry: CollectorRegistry,
+        count_consoles: Callable[[int], None],
+        clock: Callable[[], float],
+        own_token: str = "",
     ) -> None:
         self.house = house
         self.sessions = Sessions(clock)
-        self.feed = Feed(house, self.sessions.operators)
+        self.sessions.restore(house.sessions_kept(), house.now())
+        self.guard = Guard(house, self.sessions, own_token)
+        self.access = Access(house, self.sessions, clock)
+        self.presence = Presence(self.sessions, self.guard, clock, lambda: house.register)
+        self.feed = Feed(house, self.presence.operators)
+        house.flood.operators, house.ears.consoles = self.presence.count, self.presence.listening
         self.dialling = Dialling(house)
         self._static = static_dir
         self._registry = registry
@@ -139,40 +235,52 @@ class Console:
                 reasons.append({"reason": "line_not_live", "line": name, "state": status.state})
         if self._registry.get_sample_value("gateway_store_down"):
             reasons.append({"reason": "store_down"})
-        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return answered({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def openapi(self, _: Request) -> Response:
-        return _json(document())
+        return answered(document())
 
     async def session(self, request: Request) -> Response:
         """Who I am; opens a session when there is none."""
-        session = self._session(request) or self.sessions.open()
-        response = _json(self._session_view(session))
-        response.set_cookie(COOKIE, session.token, max_age=int(LIFE_S), httponly=True, samesite="strict")
+        session = self._session(request) or self.sessions.open(local=self.guard.is_own_command(request))
+        return self.shown(request, session)
+
+    def shown(self, request: Request, session: Session) -> Response:
+        """The session's view, with its cookie."""
+        response = answered(self._session_view(session, request))
+        give_cookie(request, response, session.token, self.sessions.left_s(session))
         return response
 
     async def duty(self, request: Request) -> Response:
         """上岗 and 离岗. The name is what was typed: unverified until there are accounts."""
-        session = self._own_page(request)
+        session, reader = self.own(request), reader_of(request)
         body = await _body(request)
         name, extension = body.get("name"), body.get("extension", session.extension)
+        if name is not None and reader.is_verified:
+            name = reader.name  # of the account, whatever was typed
         if name is not None and not (isinstance(name, str) and 1 <= len(name.strip()) <= NAME_LIMIT and name.strip().isprintable()):
             raise Refused("bad_name", 400, limit=NAME_LIMIT)
         if extension is not None and not (isinstance(extension, str) and EXTENSION.fullmatch(extension)):
             raise Refused("bad_extension", 400)
         name = None if name is None else name.strip()
         who = name or session.name
-        if who is not None and name != session.name:
-            await self.house.note(Kind.NOTE, who, duty=name is not None, verified=False)
+        before = session.name, session.extension
         session.name = name
-        self.sessions.sit_at(session, extension if name is not None else None)
-        return _json(self._session_view(session))
+        moved = self.sessions.sit_at(session, extension if name is not None else None)
+        write = AccessWrite(sessions=tuple(one.row for one in (session, *moved) if one.login))
+        try:
+            if who is not None and (name != before[0] or (session.login and session.extension != before[1])):  # the desk outlives a restart, too
+                await self.house.access(Kind.NOTE, who, write, duty=name is not None, verified=reader.is_verified)
+        except StoreDown:
+            session.name, session.extension = before
+            raise
+        return answered(self._session_view(session, request))
 
     async def changes(self, request: Request) -> Response:
         """Everything since a number, at once or (wait=seconds) as soon as there is something."""
-        self._session(request)
         since, epoch = _since(request)
         wait_s = min(POLL_LIMIT_S, _number(request, "wait"))
+        scope = scope_of(reader_of(request))
         self.feed.refresh()
         if wait_s > 0 and self.feed.is_current(since, epoch):
             self._enter()
@@ -181,13 +289,20 @@ class Console:
                     await self.feed.wait(since, epoch, wait_s)
             finally:
                 self._leave()
-        return _raw(self.feed.frame(since, epoch))
+            reader = self.guard.reader(request)  # logged out, locked or moved elsewhere meanwhile?
+            if reader is None:
+                raise Refused("log_in", 401)
+            if scope_of(reader) != scope:
+                scope, since = scope_of(reader), 0
+        return _raw(self.feed.frame(since, epoch, scope))
 
     async def feed_socket(self, socket: WebSocket) -> None:
         """The same frames as they come. The connection's whole state is one number: a slow reader makes nothing grow."""
         await socket.accept()
-        if not _is_own_origin(socket):
+        if not is_own_origin(socket):
             return await socket.close(4403)
+        if self.guard.reader(socket) is None:
+            return await socket.close(4401)
         try:
             since, epoch = _since(socket)
             self._enter()
@@ -206,10 +321,11 @@ class Console:
 
     async def _send(self, socket: WebSocket, since: int, epoch: str) -> None:
         feed = self.feed
-        frame = feed.frame(since, epoch)
+        reader = self.guard.reader(socket)
+        scope = scope_of(reader) if reader is not None else NOTHING
+        frame = feed.frame(since, epoch, scope)
         while True:
             since, epoch = feed.rev, feed.epoch
-            self._session(socket)  # an open socket is presence
             try:
                 async with asyncio.timeout(SLOW_S):
                     await socket.send_text(frame.decode())
@@ -218,7 +334,14 @@ class Console:
                     await socket.close(4408)
                 return
             await asyncio.sleep(TICK_S)
-            frame = feed.frame(since, epoch) if await feed.wait(since, epoch, HEARTBEAT_S - TICK_S) else feed.heartbeat()
+            is_news = await feed.wait(since, epoch, HEARTBEAT_S - TICK_S)
+            reader = self.guard.reader(socket)  # an open socket is presence
+            if reader is None:
+                await socket.close(4401)
+                return
+            if scope_of(reader) != scope:  # other rights now, or the screen was locked: everything anew
+                scope, since, is_news = scope_of(reader), 0, True
+            frame = feed.frame(since, epoch, scope) if is_news else feed.heartbeat()
 
     async def _listen(self, socket: WebSocket) -> None:
         """Up the socket come only signs of presence; any message counts as one."""
@@ -227,19 +350,22 @@ class Console:
                 message = msgspec.json.decode(await socket.receive_text(), type=dict[str, object])
             except (WebSocketDisconnect, KeyError):
                 return
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 continue
             session = self._session(socket)
-            if session is not None and message.get("ears") is True:
-                self.sessions.hear_sound(session)
+            if session is not None:
+                self.presence.say(session, message)
 
     async def lines(self, _: Request) -> Response:
-        return _json({"lines": self._lines()})
+        """The lines, of a mapping line with its profiles."""
+        profiles = self.house.profiles
+        return answered({"lines": [line | {"profiles": [profile_view(one) for one in profiles(str(line["id"]))]} for line in self._lines()]})
 
-    async def call_backs(self, _: Request) -> Response:
-        """Whoever waits to be called back, in order."""
-        house = self.house
-        return _json({"call_backs": views.call_back_list(house.register, house.incidents.values(), house.now())})
+    async def call_backs(self, request: Request) -> Response:
+        """Whoever waits to be called back in the reader's areas, in order."""
+        house, reader = self.house, reader_of(request)
+        mine = (one for one in house.incidents.values() if reader.sees(house.register, one))
+        return answered({"call_backs": views.call_back_list(house.register, mine, house.now())})
 
     async def incident(self, request: Request) -> Response:
         """All of one incident, as far as this reader may see it."""
@@ -250,84 +376,103 @@ class Console:
             raise Refused("unknown_incident", 404)
         rows = await house.timeline(incident.id)
         incident = house.incidents.get(incident.id, incident)
-        session = self._session(request)
         decision = house.candidates(incident) if incident.state is not State.CLOSED else None
-        reader = session.name if session is not None and await self._is_on_record(session, incident) else None
+        reader = await self.on_record(request, incident)
         hotlines = house.config.calls.hotlines
-        detail = views.incident_detail(house.register, incident, rows, decision, reader, house.now(), hotlines)
+        detail = views.incident_detail(house.register, incident, rows, decision, reader, house.now(), hotlines, house.config.plan)
         may_dial = house.telephone.is_there and views.is_entitled(incident, reader)
         detail["dial"] = [contact_view(one) for one in contacts_of(house.register, incident)] if may_dial else []
         detail["dialling"] = self.dialling.under_way(incident.id)
-        return _json(detail)
+        detail["watch"] = watch_part(house.working, incident, rows, house.now(), hotlines)
+        if is_request(incident):
+            detail["request"] = request_row(house.register, house.working.services, incident, hotlines)
+        card = card_part(house.working, house.config.hotline, incident, reader_of(request), views.is_entitled(incident, reader), house.now())
+        return answered(detail | card | device_parts(house.register, incident))
 
-    async def _is_on_record(self, session: Session, incident: Incident) -> bool:
+    async def on_record(self, request: Request, incident: Incident) -> str | None:
+        """The name of who reads about an incident; None where it could not be journalled that he sees a record: he sees the masked form."""
+        session = self._session(request)
+        return session.name if session is not None and await self._is_on_record(session, incident, reader_of(request)) else None
+
+    async def _is_on_record(self, session: Session, incident: Incident, reader: Reader) -> bool:
         """An owner who opens a person's record is journalled first, once a session. If that cannot be written he sees the masked form."""
         seen = f"{incident.id} {incident.person or ''}"  # identified as somebody else, it is another record
-        if session.name is None or incident.owner != session.name or seen in session.viewed:
+        if session.name is None or incident.owner != session.name or session.has_viewed(seen):
             return True
         try:
-            await self.house.note(Kind.VIEWED, session.name, incident=incident.id, person=incident.person)
+            whose = {"incident": incident.id, "person": incident.person}
+            await self.house.note(Kind.VIEWED, session.name, **whose, role=reader.role, address=reader.address)
         except StoreDown:
             return False
-        session.viewed.add(seen)
+        session.view(seen)
         return True
 
-    async def reveal(self, request: Request) -> Response:
-        """Full telephone numbers for the one in charge, who says why. The journal has it before he has: if it cannot be written, nothing is shown."""
-        session = self._own_page(request)
-        if session.name is None:
-            raise Refused("not_on_duty", 403)
-        body = await _body(request)
+    async def cap(self, request: Request) -> Response:
+        """An incident as a CAP 1.2 alert; `to`: whom it is for, CAP's `addresses`; `language`: zh-CN or en."""
         house = self.house
         await house.recall(request.path_params["id"])
         incident = house.incidents.get(request.path_params["id"])
         if incident is None:
             raise Refused("unknown_incident", 404)
-        reason = reveal_reason(body)
-        if not views.is_entitled(incident, session.name):
-            raise Refused("not_owner", 403)
-        await house.note(Kind.REVEAL, session.name, incident=incident.id, person=incident.person, field="phones", reason=reason)
-        return _json(views.full_numbers(house.register, incident))  # of the person that the journal names, whatever happened meanwhile
+        language = request.query_params.get("language", house.config.gateway.language)
+        if language not in ("zh-CN", "en"):
+            raise Refused("bad_language", 400)
+        to = request.query_params.get("to", "")
+        if len(to) > ADDRESSES_LIMIT or not to.isprintable():
+            raise Refused("bad_addresses", 400)
+        names = {kind.value: kind_said(kind, language) for kind in Kind}
+        body = cap_alert(incident, house.register, f"12349@{house.register.district or 'gateway'}", to, house.now(), names, language)
+        return Response(body, media_type=CAP_TYPE)
 
     async def dial(self, request: Request) -> Response:
         """Ring somebody about an incident, by reference: 202 once the wish is on disk; what comes of it is a change of the incident."""
-        session, name = self._on_duty(request)
+        session, name = self.on_duty(request)
         fields = wanted(await _body(request), ("contact",), ("extension",))
         house = self.house
         await house.recall(request.path_params["id"])
         incident = house.incidents.get(request.path_params["id"])
         if incident is None:
             raise Refused("unknown_incident", 404)
-        if not views.is_entitled(incident, name):
+        if not views.is_entitled(incident, name) or is_shut_out(house.standings, name, house.now()):
             raise Refused("not_owner", 403)
         extension = fields.get("extension") or session.extension
         if extension is None:
             raise Refused("missing_extension", 400)
         if not EXTENSION.fullmatch(extension):
             raise Refused("bad_extension", 400)
-        return await self._once(request, name, lambda: self.dialling.dial(name, extension, incident, fields["contact"]), 202)
+        return await self.once(request, name, lambda: self.dialling.dial(name, extension, incident, fields["contact"]), 202)
+
+    async def answer(self, request: Request) -> Response:
+        """Have a ringing call sent to one's own telephone."""
+        session, name = self.on_duty(request)
+        wanted(await _body(request), ())
+        key = request.path_params["key"]
+        extension = session.extension
+        if not self.feed.is_call_of(scope_of(reader_of(request)), key):
+            raise Refused("foreign_area", 403)
+        if extension is None:
+            raise Refused("missing_extension", 400)
+        return await self.once(request, name, lambda: self.dialling.answer(name, extension, key))
 
     async def hang_up(self, request: Request) -> Response:
         """End a call of one's own, or what one has dialled."""
-        session, name = self._on_duty(request)
+        session, name = self.on_duty(request)
         wanted(await _body(request), ())
         key = request.path_params["key"]
-        return await self._once(request, name, lambda: self.dialling.hang_up(name, session.extension, key))
+        return await self.once(request, name, lambda: self.dialling.hang_up(name, session.extension, key))
 
     async def transfer(self, request: Request) -> Response:
         """Send the caller on to another agent's extension."""
-        session, name = self._on_duty(request)
+        session, name = self.on_duty(request)
         to = wanted(await _body(request), ("to",))["to"]
         key = request.path_params["key"]
-        return await self._once(request, name, lambda: self.dialling.transfer(name, session.extension, key, to))
+        return await self.once(request, name, lambda: self.dialling.transfer(name, session.extension, key, to))
 
-    def _on_duty(self, request: Request) -> tuple[Session, str]:
-        session = self._own_page(request)
-        if session.name is None:
-            raise Refused("not_on_duty", 403)
-        return session, session.name
+    def on_duty(self, request: Request) -> tuple[Session, str]:
+        """Session and name of who asks for something to be done, from our own page. Raises Refused 403."""
+        return self.own(request), name_on_duty(request)
 
-    async def _once(self, request: Request, name: str, do: Callable[[], Awaitable[Json]], status: int = 200) -> Response:
+    async def once(self, request: Request, name: str, do: Callable[[], Awaitable[Json]], status: int = 200) -> Response:
         """Do it, or give the first answer again to who asks with the same Idempotency-Key."""
         key = _idempotency_key(request)
 
@@ -344,7 +489,7 @@ class Console:
 
     async def command(self, request: Request) -> Response:
         """Do something about an incident; answers when it is on disk."""
-        session = self._own_page(request)
+        session = self.own(request)
         name = session.name
         if name is None:
             raise Refused("not_on_duty", 403)
@@ -353,13 +498,15 @@ class Console:
             body = await _body(request)
             expected = body.pop("state", None), body.pop("version", None)
             facts = facts_of(action, body)
+            check_right(reader_of(request).role, action, facts)
+            check_area(self.house, reader_of(request), request.path_params["id"], action, facts)
         except (ValueError, KeyError):
             raise Refused("unknown_action", 404) from None
         expected = expected[0], expected[1] or request.headers.get("if-match", "").strip('W/"') or None
         key = _idempotency_key(request)
         incident = request.path_params["id"]
         if key is not None:  # one operator's, for one command: nobody else's can be swallowed by it, in memory or in the journal
-            key = f"{name}|{incident}|{action}|{key}"
+            key = _short(name, incident, action, key)
         command = Command(action=action, actor=name, incident=incident, facts=facts, key=key)
 
         async def work() -> Answer:
@@ -372,6 +519,9 @@ class Console:
         house = self.house
         try:
             await house.recall(command.incident)
+            merged = house.incidents.get(command.incident)
+            if command.action is Action.UNMERGE and merged is not None and merged.merged_into is not None:
+                await house.recall(merged.merged_into)  # it may be closed meanwhile
             self._check_expected(command, state, version)
             incident = await house.command(command)
         except Refused as refused:
@@ -394,72 +544,22 @@ class Console:
             raise Refused("state_changed", state=incident.state)
         if version is not None and str(version) != str(incident.version):
             raise Refused("version_changed", version=incident.version)
-
-    async def replies(self, request: Request) -> Response:
-        """The answer of a web station: signed with the shared secret, taken by the same door as one over MQTT."""
-        body = await _read(request)
-        if not self._is_signed(body, request.headers.get("x-signature", "")):
-            raise Refused("bad_signature", 401)
-        try:
-            delivery = msgspec.json.decode(body, type=Reply).delivery
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise Refused("bad_json", 400) from None
-        house = self.house
-        leg = next((leg for incident in house.incidents.values() for leg in incident.legs if leg.delivery == delivery), None)
-        if leg is None:
-            raise Refused("unknown_delivery", 404)
-        answer = read_answer(leg.responder, body)
-        if isinstance(answer, Rejected):
-            await house.receive([msgspec.structs.replace(answer, line=REPLIES)])
-            raise Refused(answer.reason, 400)
-        event = msgspec.structs.replace(to_event(answer, REPLIES, house.now()), integrity="verified")
-        (verdict,) = await house.receive([event])
-        if verdict.kept:
-            return _json({"outcome": verdict.outcome})
-        return _json({"reason": verdict.reason}, 503 if verdict.retry else 409)
-
-    async def hand_overs(self, request: Request) -> Response:
-        """The record of a matter from another hotline, signed with the secret shared with it. The answer says its number here."""
-        body = await _read(request)
-        signature = request.headers.get("x-signature", "")
-        house = self.house
-        known = [one for one in house.config.hotline if one.secret_file and self._is_signed_with(one.secret_file, body, signature)]
-        if not known:
-            raise Refused("bad_signature", 401)
-        event = event_of(body, known[0].number, house.now())
-        (verdict,) = await house.receive([event])
-        if not verdict.kept:
-            return _json({"reason": verdict.reason}, 503 if verdict.retry else 409)
-        tracking = str(event.detail["tracking"])
-        mine = max((one for one in house.incidents.values() if one.tracking == tracking), key=lambda one: (one.is_open, one.opened_at), default=None)
-        return _json({"tracking": tracking, "incident": mine and mine.id, "outcome": "accepted" if verdict.outcome == "stored" else "known"})
-
-    def _is_signed(self, body: bytes, signature: str) -> bool:
-        webhook = self.house.config.dispatch.webhook
-        return webhook is not None and self._is_signed_with(webhook.secret_file, body, signature)
-
-    def _is_signed_with(self, secret_file: str, body: bytes, signature: str) -> bool:
-        try:
-            secret = (self.house.config.folder / secret_file).read_bytes().strip()
-        except OSError:
-            return False
-        wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-        return bool(secret) and hmac.compare_digest(signature.encode(), wanted.encode())
+        if command.action is Action.ASSIGN:
+            self.presence.check_assignee(command.facts["to"], incident)
 
     def _session(self, connection: HTTPConnection) -> Session | None:
-        return self.sessions.find(connection.cookies.get(COOKIE))
+        return self.guard.session(connection)
 
-    def _own_page(self, request: Request) -> Session:
-        """The session of a request that changes something, proved to come from our own page."""
-        if not _is_own_origin(request):
-            raise Refused("origin", 403)
+    def own(self, request: Request) -> Session:
+        """The session of a request that the guard has let in."""
         session = self._session(request)
-        if session is None or not session.allows(request.headers.get("x-csrf", "")):
+        if session is None:
             raise Refused("csrf", 403)
         return session
 
-    def _session_view(self, session: Session) -> Json:
+    def _session_view(self, session: Session, request: Request) -> Json:
         register = self.house.register
+        reader = self.guard.reader_of(session, address_of(request))
         known = {one.number: one for one in self.house.config.hotline}
         hotlines = [known.get(number, HotlineConfig(number=number)) for number in self.house.config.calls.hotlines]
         return {
@@ -467,13 +567,18 @@ class Console:
             "extension": session.extension,
             "telephone": self.house.telephone.is_there,
             "hotlines": [{"number": one.number, "name": one.name, "supplementary": one.supplementary} for one in hotlines],
-            "verified": False,
+            "verified": bool(reader and reader.is_verified),
+            "accounts": self.house.config.console.accounts,
+            "account": reader and {"login": reader.login, "name": reader.name, "role": reader.role, "areas": sorted(reader.areas)},
+            "locked": bool(reader and reader.is_locked),
+            **self.access.view(session, reader),
+            "secure": is_safe(request) or request.url.hostname in ("127.0.0.1", "localhost", "::1"),
             "csrf": session.csrf,
             "district": {"id": register.district, "name": register.name, "name_en": register.district.replace("-", " ").title()},
             "now": self.house.now(),
-            "language": "zh-CN",
+            "language": self.house.config.gateway.language,
             "version": own_version(),
-            "lines": self._lines(),
+            "lines": self._lines() if reader is not None else [],
         }
 
     def _lines(self) -> list[Json]:
@@ -490,68 +595,12 @@ class Console:
         self._count_consoles(self._sockets)
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """As much of an answer as says whose it is; the rest is read as on MQTT."""
-
-    delivery: str
+NOTHING = Scope(counts_only=True)
 
 
-class Shield:
-    """Around everything: our own names only, the content policy, nothing kept in caches."""
-
-    def __init__(self, app: ASGIApp, policy: str, names: tuple[str, ...]) -> None:
-        self._app = app
-        self._names = names
-        self._headers = {
-            "content-security-policy": policy,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "cross-origin-resource-policy": "same-origin",
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        host = HTTPConnection(scope).headers.get("host", "")
-        if re.sub(r":\d+$", "", host) not in self._names:
-            if scope["type"] == "websocket":
-                await WebSocket(scope, receive, send).close(4403)
-            else:
-                await _json({"reason": "host"}, 403)(scope, receive, send)
-            return
-        caching = "no-cache" if scope["path"].startswith("/static/") else "no-store"
-
-        async def send_shielded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
-                ours = {**self._headers, "cache-control": caching}
-                message["headers"] = [*message["headers"], *((n.encode(), v.encode()) for n, v in ours.items() if n.encode() not in present)]
-            await send(message)
-
-        await self._app(scope, receive, send_shielded)
-
-
-IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
-
-
-def content_policy(page: str) -> str:
-    """The Content-Security-Policy (console design, 8). The import map is the only inline script, allowed by its hash."""
-    found = IMPORT_MAP.search(page)
-    inline = ""
-    if found is not None:
-        digest = hashlib.sha256(found[1].encode()).digest()
-        inline = f" 'sha256-{base64.b64encode(digest).decode()}'"
-    return (
-        f"default-src 'none'; script-src 'self'{inline}; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
-
-
-def _is_own_origin(connection: HTTPConnection) -> bool:
-    """A browser says from which page it comes; a script says nothing and has no cookie to misuse."""
-    origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+def scope_of(reader: Reader) -> Scope:
+    """What of the feed somebody may see."""
+    return Scope(reader.areas, reader.is_locked or not reader.sees_people, reader.role in LEAD)
 
 
 def _number(connection: HTTPConnection, name: str) -> int:
@@ -566,18 +615,13 @@ def _since(connection: HTTPConnection) -> tuple[int, str]:
 
 
 async def _read(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_LIMIT:
-            raise Refused("body_too_large", 413, limit=BODY_LIMIT)
-    return body
+    return await read_body(request, BODY_LIMIT)
 
 
 async def _body(request: Request) -> dict[str, object]:
     try:
         return msgspec.json.decode(await _read(request) or b"{}", type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Refused("bad_json", 400) from None
 
 
@@ -588,29 +632,30 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
+def _short(*parts: str) -> str:
+    """What stands for them: 200,000 such are remembered, ten of an alarm, and one with a Chinese name in it takes thrice the room."""
+    return hashlib.blake2s("|".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
 def _raw(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _json(value: object, status: int = 200) -> Response:
-    return _raw(msgspec.json.encode(value), status)
-
-
 async def _refused(_: Request, error: Refused) -> Response:
-    return _json({"reason": error.reason, **error.facts}, error.status)
+    return answered({"reason": error.reason, **error.facts}, error.status)
 
 
 async def _store_down(_: Request, _error: StoreDown) -> Response:
-    return _json({"reason": "store_down"}, 503)
+    return answered({"reason": "store_down"}, 503)
 
 
 async def _broken(_: Request, _error: Exception) -> Response:
-    return _json({"reason": "internal"}, 500)  # the server logs it
+    return answered({"reason": "internal"}, 500)  # the server logs it
 
 
 async def _not_found(_: Request, _error: Exception) -> Response:
-    return _json({"reason": "not_found"}, 404)
+    return answered({"reason": "not_found"}, 404)
 
 
 async def _not_allowed(_: Request, _error: Exception) -> Response:
-    return _json({"reason": "method_not_allowed"}, 405)
+    return answered({"reason": "method_not_allowed"}, 405)

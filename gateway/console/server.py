@@ -1,18 +1,25 @@
-"""Serving the console in the gateway's own loop: loopback only, no signal handlers, no access log."""
+"""Serving the console in the gateway's own loop: with TLS where a certificate is named, no signal handlers, no access log."""
 
 import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from websockets.exceptions import InvalidState
 
+from gateway.config.responder_page import tls_context
+from gateway.console.connections import Connection
 from gateway.errors import ConfigError
 
+log = structlog.get_logger("console")
+
 BODY_LIMIT = 64 * 1024  # bytes; the longest command is a note of 2,000 characters, 8 KB
+LOOK_AGAIN_S = 60.0  # a renewed certificate is in use a minute later
 GRACE_S = 1.0  # at the end sockets are told, requests may finish; a long poll is then cut off and comes back
 STUCK_MS = 20_000  # the kernel gives up a peer that takes nothing for this long, so that a closed socket does not linger
 
@@ -24,33 +31,75 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen_address(listen: str) -> tuple[str, int]:
-    """Host and port of `console.listen`; ConfigError when it is no such thing, or not the loopback interface."""
+def listen_address(listen: str, *, accounts: bool = False) -> tuple[str, int]:
+    """Host and port of `console.listen`; ConfigError when it is no such thing, or not the loopback interface and nobody has to log in."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdecimal() or not int(port) < 65536:
         raise ConfigError([f"console.listen: {listen!r} is not HOST:PORT; write 127.0.0.1:12349"])
     host = host.strip("[]")
-    check_loopback(host)
+    if not accounts:
+        check_loopback(host)
     return host, int(port)
 
 
 def check_loopback(host: str) -> None:
-    """Until there are accounts nobody but this machine may see people's names."""
+    """Without accounts nobody but this machine may see people's names."""
     try:
         fine = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         fine = False
     if not fine:
-        problem = f"console.listen: {host!r} is not a loopback address, and the console has no accounts yet"
-        raise ConfigError([f"{problem}; write 127.0.0.1:12349 and reach it from elsewhere through `ssh -L`"])
+        problem = f"console.listen: {host!r} is not a loopback address, and console.accounts is false"
+        raise ConfigError([f"{problem}; write accounts = true, or 127.0.0.1:12349"])
 
 
-async def serve(app: ASGIApp, host: str, port: int) -> None:
+class Certificate:
+    """The TLS context of the page; files that were renewed are in use for new connections a minute later, without a restart."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = certificate, key
+        try:
+            self.context = tls_context(certificate, key)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"console.tls_certificate: {certificate} cannot be used ({error}); correct it, or tls_key"]) from error
+        self._times = self._look()
+
+    def _look(self) -> tuple[float, ...]:
+        try:
+            return tuple(file.stat().st_mtime for file in self._files)
+        except OSError:
+            return ()
+
+    def renew(self) -> bool:
+        """Take the files again if they have changed. Ones that do not fit leave the old ones in force."""
+        times = self._look()
+        if not times or times == self._times:
+            return False
+        self._times = times
+        try:
+            tls_context(*self._files)  # first for itself: a context that took the one and not the other would serve nobody
+            self.context.load_cert_chain(*self._files, password=lambda: b"")
+        except (OSError, ValueError) as error:
+            log.error("the console's new certificate cannot be used; the old one stays in force", reason=type(error).__name__)
+            return False
+        log.info("certificate_renewed")
+        return True
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            self.renew()
+
+
+async def serve(app: ASGIApp, host: str, port: int, certificate: Certificate | None = None, key: str = "console.listen") -> None:
     """Serve until cancelled; sockets are then told (1012), requests may finish. Raises ConfigError for an address that cannot be used."""
-    check_loopback(host)
-    listener = _listen(host, port)
+    listener = _listen(host, port, key)
+    keeping = asyncio.create_task(certificate.keep(), name="console certificate") if certificate is not None else None
     config = uvicorn.Config(
         app,
+        ssl_context_factory=(lambda _config, _default: certificate.context) if certificate is not None else None,
+        http=Connection,
         ws="websockets-sansio",
         ws_max_size=BODY_LIMIT,
         lifespan="off",
@@ -65,6 +114,8 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
         await server.serve(sockets=[listener])
     finally:
         server.force_exit = True
+        if keeping is not None:
+            keeping.cancel()
         if server.started:
             for asyncio_server in server.servers:
                 asyncio_server.close()
@@ -78,7 +129,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
         listener.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, key: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -89,6 +140,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ConfigError([f"console.listen: cannot listen on {host}:{port} ({error.strerror}); choose another port"]) from error
+        raise ConfigError([f"{key}: cannot listen on {host}:{port} ({error.strerror}); choose another port"]) from error
     listener.setblocking(False)
     return listener

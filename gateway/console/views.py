@@ -4,14 +4,20 @@ A row of the list is the same for everybody and always masked. Detail opens a pe
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Protocol
 
+from gateway.config.plans import PlanConfig
+from gateway.console.beside_views import beside_view, parts_view
 from gateway.console.seam import JournalRow, LineStatus
 from gateway.core.calls import call_backs
-from gateway.core.incident import Flag, HandOver, Incident, Leg, State
-from gateway.core.register import Ability, AreaKind, Person, Register
+from gateway.core.incident import HandOver, Incident, Leg, Role, State
+from gateway.core.plans import steps_of
+from gateway.core.register import Ability, AreaKind, Device, Person, Register
 from gateway.core.routing import CHINA, Decision
+from gateway.core.stages import AGREE, CALL_BACK, HAND_OVER, HANDLE, SERVE
 from gateway.core.state import Call
 from gateway.event import KINDS, Group, Kind, Position, Severity
 from gateway.log import NUMBER
@@ -25,22 +31,18 @@ FIRST_NUMBER = re.compile(r"[一二三四五六七八九十百]+(?=[号栋幢座
 
 CALLS = frozenset(kind for kind, facts in KINDS.items() if facts.group is Group.TELEPHONE)
 
-# Action plan (预案), first form: the same few steps for every kind; `dispatch` is ticked by an order as well.
-Plan = tuple[tuple[str, bool], ...]
-PLAN_OF_CALL_FOR_HELP: Plan = (("call_person", True), ("ask_injury", False), ("call_family", False), ("dispatch", False))
-PLAN_OF_CALL_BACK: Plan = (("call_person", True), ("dispatch", False))
-PLAN_OF_FAULT: Plan = (("check_device", True),)
-
 # Keys of journal facts that hold personal data: hidden from everybody but the owner, or masked.
-PRIVATE_KEYS = frozenset(("health_note", "address", "contacts", "born", "raw", "identity"))
+PRIVATE_KEYS = frozenset(("health_note", "address", "contacts", "born", "raw", "identity", "what"))
 NAME_KEYS = frozenset(("name", "person_name", "contact"))
 # Keys whose values look like numbers and are none of a telephone.
 PLAIN_KEYS = frozenset(
-    "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into dial ref call".split()
+    "device delivery incident responder dedup line register received_at occurred_at seq at due tracking theirs merged into dial ref call"
+    " until last_sign_at path".split()
 )
 # The codes of SCAIP in `kind_raw` (message, device and status type: "ME 0003 0010"). Other wires may have an address in that fact.
 CODES = re.compile(r"[A-Z]{2}( [0-9]{4}){1,2}")
 RESTRICTED = "restricted"  # stands in place of a number that its caller forbids to show
+COARSE_DIGITS = 2  # of a degree: cells of 1.1 km by 0.9 km
 # What may be shown of a call whose caller does; every other fact of it may hold the number.
 OPEN_FACTS = frozenset(
     "call state presentation called hotline agent agent_name queue reason code cause by inferred correction identity_source verified waiting"
@@ -109,12 +111,17 @@ def place_of(register: Register, incident: Incident) -> str | None:
     """Town and street, never a door number; None when nothing is known."""
     person = register.persons.get(incident.person or "")
     device = register.device(incident.line, incident.device)
-    area = (person.area if person else None) or (device.area if device else None) or incident.area
+    if person is None and incident.record is not None and incident.record.address:
+        town = town_of(register, incident.area)
+        return " ".join(part for part in (town, street_of(incident.record.address, town)) if part) or None
+    return place_of_device(register, device, person, incident.area)
+
+
+def place_of_device(register: Register, device: Device | None, person: Person | None, area: str | None = None) -> str | None:
+    """Town and street of its person, else its own; never a door number."""
+    area = (person.area if person else None) or (device.area if device else None) or area
     town = town_of(register, area)
-    if person is not None:
-        street = street_of(person.address, town)
-    else:
-        street = street_of(device.place, town) if device else ""
+    street = street_of(person.address if person else device.place if device else "", town)
     return " ".join(part for part in (town, street) if part) or None
 
 
@@ -143,7 +150,7 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
         "flags": incident.flags,
         "cries": incident.cries,
         "entries": incident.entries,
-        "name": mask_name(person.name) if person else None,
+        "name": mask_name(person.name if person else incident.record.name if incident.record else "") or None,
         "age": age_of(person, now) if person else None,
         "risks": risks_of(person) if person else [],
         "place": place_of(register, incident),
@@ -161,6 +168,10 @@ def incident_row(register: Register, incident: Incident, now: datetime) -> Json:
     }
     if KINDS[incident.kind].group in (Group.DEVICE, Group.LINE):  # what is in trouble is a thing: it stands where others have a name
         row |= {"line": incident.line, "device": shown_device(incident.device)}
+    if incident.shelf is not None:
+        row["shelf"] = {"until": to_second(incident.shelf.until), "by": incident.shelf.by, "reason": incident.shelf.reason}
+    if incident.affected_count:  # not one thing, but all behind it
+        row["affected"] = incident.affected_count
     return row
 
 
@@ -192,6 +203,7 @@ def incident_detail(
     reader: str | None,
     now: datetime,
     hotlines: Iterable[str] = (),
+    plans: Sequence[PlanConfig] = (),
 ) -> Json:
     """Everything the middle pane shows of one incident. `reader` is the name on duty, or None."""
     entitled = is_entitled(incident, reader)
@@ -215,6 +227,12 @@ def incident_detail(
         "handed": handed_view(incident.handed) if incident.handed else None,
         "outcome": incident.outcome,
         "satisfaction": incident.satisfaction,
+        "loop": loop_view(incident),
+        "held_until": incident.held_until,
+        "waived": mask_numbers(incident.waived, hotlines) if incident.waived else None,
+        "merged_at": incident.merger.at if incident.merger else None,
+        "parts": parts_view(incident, lambda device: entitled or shown_device(device) == device),
+        "service": incident.service or None,
         "position": position_view(incident.position, entitled),
         "deadlines": dict(sorted(incident.deadlines.items(), key=lambda pair: pair[1])),
     }
@@ -223,12 +241,26 @@ def incident_detail(
         "incident": row,
         "timeline": timeline,
         "legs": [leg_view(register, leg) for leg in incident.legs],
+        "beside": beside_view(register, incident),
         "decision": last_decision(register, timeline),
         "candidates_now": decision_view(register, candidates_now)["candidates"] if candidates_now else [],
-        "plan": plan_of(incident),
+        "plan": plan_view(plans, incident, register),
         "person": person_view(register, person, entitled, now) if person else None,
-        "persons": [short_person(register, register.persons[one], now) for one in incident.candidates if one in register.persons],
     }
+
+
+NODE_OF = {"agree": AGREE, "reply": AGREE, "arrive": SERVE, "finish": SERVE, "call_back": CALL_BACK, "complaint": HANDLE, "hand_over": HAND_OVER}
+
+
+def loop_view(incident: Incident) -> Json:
+    """The closed loop: nodes that were passed, oldest first, and what is waited for until when; the word of a node is `stage.<name>`."""
+    passed = [{"name": s.name, "at": s.at, "actor": s.actor, "due": s.due, "evidence": s.evidence} for s in incident.stages]
+    waits: dict[str, datetime] = {}
+    for name, at in incident.deadlines.items():
+        node = NODE_OF.get(name.partition(":")[0])
+        if node is not None:
+            waits[node] = min(at, waits.get(node, at))
+    return {"passed": passed, "waits": [{"name": name, "due": at} for name, at in sorted(waits.items(), key=lambda pair: pair[1])]}
 
 
 def handed_view(handed: HandOver) -> Json:
@@ -252,6 +284,8 @@ def person_view(register: Register, person: Person, entitled: bool, now: datetim
         "address": person.address if entitled else " ".join(part for part in (town, street_of(person.address, town)) if part),
         "risks": list(person.risks),
         "ability": person.ability,
+        "assessed": _assessed(person, now),
+        "confirmed": _confirmed(person, now),
         "categories": list(person.categories),
         "phones": [mask_phone(phone) for phone in person.phones],
         "contacts": [
@@ -262,6 +296,21 @@ def person_view(register: Register, person: Person, entitled: bool, now: datetim
     }
 
 
+def _confirmed(person: Person, now: datetime) -> Json:
+    """How old the card is (domain 4.2): the day on which somebody last checked it, who, and how many days ago; nulls: nobody knows."""
+    days = None
+    if person.confirmed_on:
+        days = max(0, (now.astimezone(CHINA).date() - date.fromisoformat(person.confirmed_on)).days)
+    return {"on": person.confirmed_on or None, "by": person.confirmed_by or None, "days": days}
+
+
+def _assessed(person: Person, now: datetime) -> Json | None:
+    one = person.assessed
+    if one is None:
+        return None
+    return {"by": one.assessor, "on": one.on, "until": one.until, "over": one.until is not None and one.until < now.astimezone(CHINA).date()}
+
+
 def short_person(register: Register, person: Person, now: datetime) -> Json:
     """One of several persons registered under the caller's number: enough to tell them apart."""
     town = town_of(register, person.area)
@@ -269,14 +318,19 @@ def short_person(register: Register, person: Person, now: datetime) -> Json:
     return {"id": person.id, "name": mask_name(person.name), "age": age_of(person, now), "place": place or None, "risks": risks_of(person)}
 
 
+def coarse(lat: float, lon: float) -> tuple[float, float]:
+    """The middle of about a square kilometre: as exactly as anybody may know a place who may not see the person's record."""
+    return round(lat, COARSE_DIGITS), round(lon, COARSE_DIGITS)
+
+
 def position_view(position: Position | None, entitled: bool) -> Json | None:
-    """A position; rounded to about 100 m for everybody but the owner."""
+    """A position; for everybody but the owner only roughly (`coarse`)."""
     if position is None:
         return None
-    digits = 6 if entitled else 3
+    lat, lon = (round(position.lat, 6), round(position.lon, 6)) if entitled else coarse(position.lat, position.lon)
     return {
-        "lat": round(position.lat, digits),
-        "lon": round(position.lon, digits),
+        "lat": lat,
+        "lon": lon,
         "source": position.source,
         "accuracy_m": position.accuracy_m,
         "fixed_at": position.fixed_at,
@@ -289,6 +343,12 @@ def responder_name(register: Register, responder: str) -> str:
     return known.name if known else responder
 
 
+def kind_name(register: Register, responder: str) -> str | dict[str, str] | None:
+    """What this place calls its kind: one word for it alone, or a word in each language; None: the common one will do."""
+    known = register.responders.get(responder)
+    return (known.label or register.kind_names.get(known.kind)) if known is not None else None
+
+
 def leg_view(register: Register, leg: Leg) -> Json:
     """One order and how far it has come."""
     known = register.responders.get(leg.responder)
@@ -297,6 +357,8 @@ def leg_view(register: Register, leg: Leg) -> Json:
         "responder": leg.responder,
         "name": known.name if known else leg.responder,
         "kind": known.kind if known else None,
+        "kind_name": kind_name(register, leg.responder),
+        "role": leg.role,
         "state": leg.state,
         "travel_min": leg.travel_min,
         "ordered_at": leg.ordered_at,
@@ -319,29 +381,47 @@ def decision_view(register: Register, decision: Decision) -> Json:
         "responder": decision.responder,
         "position": position_view(decision.position, entitled=False),
         "register": decision.register,
+        "travel_min": decision.travel_min,
+        "area": decision.area,
+        "beyond": decision.beyond,
+        "agreement": decision.agreement,
+        "rules": decision.rules,
+        "travel": decision.travel,
+        "farther": decision.farther,
         "candidates": [
             {
                 "responder": one.responder,
                 "name": responder_name(register, one.responder),
                 "kind": register.responders[one.responder].kind if one.responder in register.responders else None,
+                "kind_name": kind_name(register, one.responder),
                 "km": one.km,
                 "travel_min": one.travel_min,
                 "verdict": one.verdict,
                 "load": one.load,
                 "capacity": one.capacity,
+                "score": one.score,
+                "weight": one.weight,
+                "effect": one.effect,
+                "agreement": one.agreement,
+                "travel": one.travel or decision.travel,
             }
             for one in decision.candidates
         ],
     }
 
 
+BESIDE = frozenset((Role.NEIGHBOUR, Role.DOCTOR, Role.HOSPITAL))
+
+
 def last_decision(register: Register, timeline: Iterable[Json]) -> Json | None:
-    """The newest decision in the journal, as it was taken then (names as they are now)."""
+    """The newest decision in the journal about who goes, as it was taken then (names as they are now); who is told beside them is not meant."""
     found: Json | None = None
     for entry in timeline:
         detail = entry["detail"]
         decision = detail.get("decision") if isinstance(detail, dict) else None
-        if isinstance(decision, dict):
+        need = decision.get("need") if isinstance(decision, dict) else None
+        is_beside = isinstance(need, dict) and need.get("role") in BESIDE
+        if isinstance(decision, dict) and not is_beside:
             found = {"at": entry["at"], **decision}
     if found is None:
         return None
@@ -359,24 +439,22 @@ def last_decision(register: Register, timeline: Iterable[Json]) -> Json | None:
                     **one,
                     "name": known.name if known else one.get("responder"),
                     "kind": known and known.kind,
+                    "kind_name": kind_name(register, str(one.get("responder"))),
                 }
             )
     position = found.get("position")
     if isinstance(position, dict):
         position = {"source": "gnss", **position}  # the default of Position, which the journal leaves out
-    return {"rule": "", **found, "position": position, "candidates": named}
+    shown = {name: value for name, value in found.items() if name not in ("need", "loads", "ruled")}  # what only a replay wants
+    return {"rule": "", **shown, "position": position, "candidates": named}
 
 
-def plan_of(incident: Incident) -> list[Json]:
-    """The steps of the action plan and which are done."""
-    if Flag.CALL_DUE in incident.flags:
-        plan = PLAN_OF_CALL_BACK
-    elif incident.person is None and incident.kind in (Kind.LINE_LOST, Kind.OFFLINE, Kind.FAULT, Kind.TAMPER, Kind.LOW_BATTERY):
-        plan = PLAN_OF_FAULT
-    else:
-        plan = PLAN_OF_CALL_FOR_HELP
+def plan_view(plans: Sequence[PlanConfig], incident: Incident, register: Register) -> list[Json]:
+    """The steps of the action plan and which are done. text: of a step that only this place has, in both languages."""
     return [
-        {"id": name, "required": required, "done": name in incident.steps or (name == "dispatch" and bool(incident.legs))} for name, required in plan
+        {"id": step.id, "required": step.required, "done": step.done, "by_itself": step.by_itself}
+        | ({"text": {"zh-CN": step.zh, "en": step.en}} if step.zh else {})
+        for step in steps_of(plans, incident, register)
     ]
 
 
@@ -410,7 +488,7 @@ def _facts(facts: Mapping[str, object], entitled: bool, hotlines: frozenset[str]
 def _fact(key: str, value: object, entitled: bool, hotlines: frozenset[str]) -> object:
     if isinstance(value, Mapping):
         if not entitled and "lat" in value and "lon" in value:
-            return {**value, "lat": _coarse(value["lat"]), "lon": _coarse(value["lon"])}
+            return _facts({**value, **_roughly(value["lat"], value["lon"])}, entitled, hotlines)
         return _facts(value, entitled, hotlines)
     if isinstance(value, list | tuple):
         return [_fact(key, one, entitled, hotlines) for one in value]
@@ -424,8 +502,10 @@ def _fact(key: str, value: object, entitled: bool, hotlines: frozenset[str]) -> 
     return value
 
 
-def _coarse(degrees: object) -> object:
-    return round(degrees, 3) if isinstance(degrees, float) else degrees
+def _roughly(lat: object, lon: object) -> Json:
+    if isinstance(lat, float | int) and isinstance(lon, float | int):
+        return dict(zip(("lat", "lon"), coarse(lat, lon), strict=True))
+    return {"lat": None, "lon": None}  # whatever it is, it is no place that could be told roughly
 
 
 def call_item(register: Register, call: Call, agents: Mapping[str, str], operators: Mapping[str, str] = {}) -> Json:
@@ -459,8 +539,25 @@ def line_item(name: str, status: LineStatus) -> Json:
     }
 
 
-def counter_item(tally: Mapping[tuple[Severity, State], int]) -> Json:
-    """The counters of the header: open incidents per severity; `call_back` of them are resolved and wait for the call-back."""
+class Waiting(Protocol):
+    """As much of an incident that nobody has taken as the counters need."""
+
+    @property
+    def severity(self) -> Severity: ...
+
+    @property
+    def opened_at(self) -> datetime: ...
+
+    @property
+    def cries(self) -> int: ...
+
+
+def counter_item(tally: Mapping[tuple[Severity, State], int], raised: Iterable[Waiting] = (), shelved: int = 0) -> Json:
+    """The counters of the header, and all that a locked screen or a wallboard needs to sound: nobody's name, no incident's id.
+
+    Open incidents per severity; `call_back` of them are resolved and wait for the call-back. raised: per severity how many nobody has taken,
+    since when the oldest of them waits, and their cries together (a new press makes it more). shelved: so many are put aside besides.
+    """
     counted: dict[str, int] = dict.fromkeys((severity.value for severity in Severity), 0)
     open_count = call_back = 0
     for (severity, state), count in tally.items():
@@ -469,7 +566,35 @@ def counter_item(tally: Mapping[tuple[Severity, State], int]) -> Json:
             open_count += count
             call_back += count if state is State.RESOLVED else 0
     del counted[Severity.NONE]
-    return {"type": "counter", "id": "queue", **counted, "call_back": call_back, "open": open_count}
+    waiting: dict[str, tuple[int, datetime, int]] = {}
+    for one in raised:
+        count, oldest, cries = waiting.get(one.severity, (0, one.opened_at, 0))
+        waiting[one.severity] = count + 1, min(one.opened_at, oldest), cries + one.cries
+    told = {name: {"count": count, "oldest": to_second(oldest), "cries": cries} for name, (count, oldest, cries) in waiting.items()}
+    return {"type": "counter", "id": "queue", **counted, "call_back": call_back, "open": open_count, "raised": told, "shelved": shelved}
+
+
+def board_item(operators: Iterable[Json], calls: Iterable[Call]) -> Json:
+    """What a wallboard says of people and calls: how many are on duty, how many of their consoles sound, how many callers wait and since when."""
+    here = list(operators)
+    waiting = [call.at for call in calls if call.state in (Kind.CALL_OFFERED, Kind.CALL_RINGING)]
+    return {
+        "type": "counter",
+        "id": "board",
+        "operators": len(here),
+        "sound": sum(bool(row["sound"]) for row in here),
+        "calls": len(waiting),
+        "oldest_call": to_second(min(waiting)) if waiting else None,
+    }
+
+
+def request_counter(open_requests: Iterable[tuple[State, bool]], told: int) -> Json:
+    """Open requests for services, apart from the alarms; told: how many changes of requests there were, so that a list knows when it is old."""
+    requests = list(open_requests)
+    states = Counter(state for state, _ in requests)
+    counted = {state.value: states[state] for state in State if state is not State.CLOSED}
+    unmatched = sum(is_unmatched for _, is_unmatched in requests)
+    return {"type": "counter", "id": "requests", **counted, "unmatched": unmatched, "told": told}
 
 
 def to_second(at: datetime) -> datetime:

@@ -14,8 +14,9 @@ from gateway.config import HotlineConfig
 from gateway.core import orders
 from gateway.core.correlation import HINTS, HOUSEHOLD, Subject, hints_of, incident_of_call
 from gateway.core.escalation import rearm
-from gateway.core.incident import Flag, Hint, Incident, State, with_flags
+from gateway.core.incident import Flag, Hint, Incident, State, awake, with_flags
 from gateway.core.joining import identified, is_mergeable, is_mixed, joined, merge, open_incident, second_cry, with_voices
+from gateway.core.shelving import off_shelf
 from gateway.core.state import Call, Draft
 from gateway.event import KINDS, Event, Group, Kind, Severity
 
@@ -52,7 +53,7 @@ def on_call(draft: Draft, event: Event, subject: Subject, now: datetime) -> None
         if is_worse or again:
             incident = second_cry(draft, incident, event, subject, severity, now)
         else:
-            incident = joined(incident, event, now, mixed=is_mixed(incident, event))
+            incident = joined(off_shelf(draft, incident, now, "another_kind"), event, now, mixed=is_mixed(incident, event))
         incident = msgspec.structs.replace(incident, hints=_hints(draft, incident, subject, event), **facts)
     draft.record_event(event, incident.id if incident else None)
     if incident is not None:
@@ -140,6 +141,7 @@ def _due(draft: Draft, incident: Incident, hotline: HotlineConfig, now: datetime
         due = now + (wait if attempts == 1 else wait / 2)
     elif attempts > 1 and due > now:
         due = now + (due - now) / 2
+    incident = awake(incident)
     return msgspec.structs.replace(
         incident,
         flags=with_flags(incident.flags, add=(Flag.CALL_DUE,)),

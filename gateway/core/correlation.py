@@ -7,14 +7,16 @@ import msgspec
 
 from gateway.config import CallsConfig
 from gateway.core.incident import Flag, Hint, Incident, State
-from gateway.core.register import Device, Person
+from gateway.core.register import Device, Person, Register
 from gateway.core.state import Draft
-from gateway.event import KINDS, Event, Group, Position
+from gateway.core.visiting import whereabouts
+from gateway.event import KINDS, Event, Group, Kind, Position
 
 # What exchanges write in place of a number that they do not know or may not tell (sip-call-state, section 5).
 NOBODY = frozenset(("anonymous", "unavailable", "unknown", "restricted", "private", "withheld", "asterisk", "s"))
 # Of so many people under one number a cry of one explains the call: a couple with their parents. A home's switchboard has more.
 HOUSEHOLD = 4
+LAST_KNOWN = timedelta(days=3)  # so old a fix of the very device that cries still says that its person is in another district
 HINTS = 8  # names that fit on the card
 MAX_VOICE = 64  # characters of a SIP user or number
 SCHEME = re.compile(r"^(?:sips?|tel):", re.IGNORECASE)
@@ -23,7 +25,7 @@ PREFIXED = re.compile(r"(\+86|0086|86)?(\d{3,16})")
 DIALLED = re.compile(r"(?:\+86|0086)?(1[3-9]\d{9})|(?:0|\+86|0086)((?:10|2\d|[3-9]\d\d)[2-8]\d{6,7})")
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """Whom an event is about. `key` joins events (event model, "Joining"): person, else home, else device, else caller."""
 
     key: str
@@ -37,14 +39,19 @@ def subject_of(draft: Draft, event: Event) -> Subject:
     """The subject of any event; an unknown device or caller is a legal subject."""
     group = KINDS[event.kind].group
     if group is Group.LINE:
-        return Subject(f"line:{event.line}")
+        area = event.detail.get("area")  # of our own books: where nobody hears
+        return Subject(f"line:{event.line}", area=area if isinstance(area, str) and area in draft.register.areas else None)
     if group is Group.TELEPHONE:
         return caller_of(draft, event)
-    device = draft.register.device(event.line, event.device)
+    device = device_of(draft.register, event)
     person = draft.register.persons.get(device.person) if device and device.person else None
     area = person.area if person and person.area else device.area if device else None
     if group is Group.DEVICE:
-        return Subject(f"technical:{event.line}:{event.device}", person, (), device, area)
+        path = draft.supervision.led_by(device) if event.kind in (Kind.OFFLINE, Kind.ONLINE) else None
+        if path is not None:
+            return Subject(path.key, person, (), device, area)  # a gateway that is gone takes with it all that speak through it
+        own = device.id if device is not None else event.device  # a registered zone of a panel has troubles of its own
+        return Subject(f"technical:{event.line}:{own}", person, (), device, area)
     if person is not None:
         return Subject(f"person:{person.id}", person, (), device, area)
     if device is not None and device.home:
@@ -52,12 +59,27 @@ def subject_of(draft: Draft, event: Event) -> Subject:
     return Subject(f"device:{event.line}:{event.device}", None, (), device, area)
 
 
+def zone_of(event: Event) -> str:
+    """The zone of a panel, as its codec has it; "" for none."""
+    zone = event.detail.get("zone")
+    return zone if isinstance(zone, str) else ""
+
+
+def device_of(register: Register, event: Event) -> Device | None:
+    """The registered device that speaks: the zone of a panel where that is registered (also without its zeros), else the panel's account."""
+    zone = zone_of(event)
+    if zone and event.device is not None:
+        for name in (zone, zone.lstrip("0") or "0"):
+            found = register.device(event.line, f"{event.device}:{name}")
+            if found is not None:
+                return found
+    return register.device(event.line, event.device)
+
+
 def caller_of(draft: Draft, event: Event) -> Subject:
     """Whoever has this number, or the device that calls from it: one person, a home, several candidates, or an unknown caller."""
-    names = caller_names(draft, event)
-    persons = {person.id: person for name in names for person in draft.register.persons_with_phone(name)}
-    devices = [device for name in names for device in draft.register.devices_with_phone(name)]
-    persons |= {one.person: draft.register.persons[one.person] for one in devices if one.person in draft.register.persons}
+    names = caller_names(draft.call_rules, event)
+    persons, devices = _known_under(draft.register, names)
     if len(persons) == 1:
         (person,) = persons.values()
         return Subject(f"person:{person.id}", person, (), None, person.area)
@@ -68,12 +90,24 @@ def caller_of(draft: Draft, event: Event) -> Subject:
     return Subject(key, None, candidates, None, persons[candidates[0]].area if candidates else None)
 
 
-def caller_names(draft: Draft, event: Event) -> tuple[str, ...]:
+def callers_of(register: Register, rules: CallsConfig, event: Event) -> tuple[dict[str, Person], list[Device]]:
+    """Everybody under whose number a call comes, by id, and the devices that call from it."""
+    return _known_under(register, caller_names(rules, event))
+
+
+def _known_under(register: Register, names: tuple[str, ...]) -> tuple[dict[str, Person], list[Device]]:
+    persons = {person.id: person for name in names for person in register.persons_with_phone(name)}
+    devices = [device for name in names for device in register.devices_with_phone(name)]
+    persons |= {one.person: register.persons[one.person] for one in devices if one.person in register.persons}
+    return persons, devices
+
+
+def caller_names(rules: CallsConfig, event: Event) -> tuple[str, ...]:
     """Under what the caller may be known: E.164 first, then as the exchange has it. Nothing for the anonymous, nor for a call that another
     hotline passes on under its own number: those are many people."""
     e164, raw = event.detail.get("caller_e164"), event.detail.get("caller")
     names = [name for name in (e164, raw) if isinstance(name, str) and name and name.strip("<>").lower() not in NOBODY]
-    return () if any(_is_hotline(name, draft.call_rules) for name in names) else tuple(dict.fromkeys(names))
+    return () if any(_is_hotline(name, rules) for name in names) else tuple(dict.fromkeys(names))
 
 
 def _is_hotline(name: str, rules: CallsConfig) -> bool:
@@ -106,9 +140,15 @@ def forms_of(text: str) -> list[str]:
     return [f"+86{found[1] or found[2]}", user] if found else [digits if digits.removeprefix("+").isdigit() else user]
 
 
+def apart_key(line: str, address: str | None) -> str:
+    """The key of an incident that a device was given of its own (gateway.core.parting): its cries join that one, whoever it is registered for."""
+    return f"apart:{line}|{address}"
+
+
 def joinable(draft: Draft, subject: Subject, event: Event) -> Incident | None:
-    """The open incident of this subject; a resolved one only for ten minutes after its last event."""
-    incident = draft.incident_of_key(subject.key)
+    """The open incident of this device alone, else of this subject; a resolved one only for ten minutes after its last event."""
+    incident = draft.incident_of_key(apart_key(event.line, event.device)) if event.is_alarm else None
+    incident = incident or draft.incident_of_key(subject.key)
     if incident is None or not incident.is_open:
         return None
     if incident.state is State.RESOLVED and event.received_at - incident.last_event_at > timedelta(seconds=draft.policy.join_after_resolved_s):
@@ -121,7 +161,7 @@ def incident_of_call(draft: Draft, subject: Subject, event: Event) -> Incident |
     device has just cried."""
     incident = joinable(draft, subject, event)
     if incident is None:
-        incident = _newly(draft, draft.incident_of_alias(*caller_names(draft, event)), event)
+        incident = _newly(draft, draft.incident_of_alias(*caller_names(draft.call_rules, event)), event)
         if incident is not None and incident.person is not None and _speaks_for_many(draft, subject, event):
             incident = None  # this time it may be about another one
     if incident is None and 0 < len(subject.candidates) <= HOUSEHOLD:
@@ -133,7 +173,7 @@ def incident_of_call(draft: Draft, subject: Subject, event: Event) -> Incident |
 
 def _speaks_for_many(draft: Draft, subject: Subject, event: Event) -> bool:
     """Does this number call about several people who do not live together: a home's switchboard, a carer who is the contact of several?"""
-    people = {person.id for name in caller_names(draft, event) for person in draft.register.persons_with_contact(name)}
+    people = {person.id for name in caller_names(draft.call_rules, event) for person in draft.register.persons_with_contact(name)}
     return len(subject.candidates) > HOUSEHOLD or (subject.person is None and len(people) > 1)
 
 
@@ -162,7 +202,7 @@ def hints_of(draft: Draft, subject: Subject, event: Event) -> tuple[Hint, ...]:
     if subject.person is not None:
         return ()
     register = draft.register
-    hints = [Hint("contact", person.id) for name in caller_names(draft, event) for person in register.persons_with_contact(name)]
+    hints = [Hint("contact", person.id) for name in caller_names(draft.call_rules, event) for person in register.persons_with_contact(name)]
     redirecting = event.detail.get("redirecting")
     for name in forms_of(redirecting) if isinstance(redirecting, str) else ():
         hints += [Hint("redirecting", person.id) for person in register.persons_with_phone(name)]
@@ -178,6 +218,12 @@ def position_of(draft: Draft, subject: Subject, event: Event | None, now: dateti
         seen = draft.last_seen(f"person:{subject.person.id}")
         if seen is not None and seen.position is not None and (seen.position.fixed_at or seen.at) >= fresh:
             return seen.position
+    if event is not None and subject.person is not None and (subject.device is None or subject.device.lat is None):
+        own = draft.last_seen(f"{event.line}|{event.device}")
+        away = own.position if own is not None else None
+        is_known = own is not None and away is not None and (away.fixed_at or own.at) >= now - LAST_KNOWN
+        if is_known and whereabouts(draft.register, subject.person, away, draft.base.visiting_km) is not None:
+            return away  # who was in another city yesterday is rather there than at home
     for place, source in ((subject.device, "device"), (subject.person, "home")):
         if place is not None and place.lat is not None and place.lon is not None:
             return Position(lat=place.lat, lon=place.lon, source=source)

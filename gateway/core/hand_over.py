@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.core import orders
-from gateway.core.correlation import caller_of, incident_of_call
+from gateway.core.correlation import Subject, caller_of, incident_of_call
 from gateway.core.escalation import rearm
-from gateway.core.incident import Action, Flag, HandOver, Incident, Outcome, State, apply, with_flags
+from gateway.core.incident import Action, Flag, HandOver, Incident, Outcome, State, apply, awake, with_flags
 from gateway.core.joining import is_call, joined, open_incident, second_cry
 from gateway.core.register import Register
+from gateway.core.stages import HAND_OVER, passed
 from gateway.core.state import Draft
 from gateway.errors import Refused
 from gateway.event import ALARM_KINDS, KINDS, Event, Group, Kind, Phase, Severity, new_id
@@ -144,10 +145,11 @@ def start(draft: Draft, incident: Incident, to: str, note: str, actor: str, now:
         raise Refused("already_handed_over", hotline=handed.hotline)
     if not known.hand_over:
         apply(incident, Action.HAND_OVER, now)  # refuses what the table refuses
-        return apply(incident, Action.RELEASE, now, hotline=to, owner=None, acknowledged_at=None)
+        return apply(awake(incident), Action.RELEASE, now, hotline=to, owner=None, acknowledged_at=None)
+    incident = awake(incident)  # whether they take it is to be known soon
     tracking = incident.tracking or f"urn:emergency:uid:incidentid:{new_id()}:{draft.register.district or 'gateway'}"
     theirs = handed.theirs if handed is not None and handed.hotline == to else ""
-    news = HandOver(delivery=new_id(), hotline=to, state="pending", at=now, by=actor, note=note[:NOTE_LIMIT], theirs=theirs)
+    news = HandOver(delivery=draft.base.shard.new_delivery(), hotline=to, state="pending", at=now, by=actor, note=note[:NOTE_LIMIT], theirs=theirs)
     deadlines = {**incident.deadlines, "hand_over": now + timedelta(seconds=ANSWER_S)}
     return apply(incident, Action.HAND_OVER, now, tracking=tracking, handed=news, deadlines=deadlines)
 
@@ -167,10 +169,11 @@ def told(draft: Draft, name: str, delivery: str, taken: Taken | None, reason: st
         draft.put(rearm(draft, changed, now))
         return
     news = msgspec.structs.replace(handed, state="accepted", theirs=(taken.incident or handed.theirs)[:200])
+    incident = passed(incident, HAND_OVER, now, handed.hotline, incident.deadlines.get("hand_over"), handed.delivery)
     draft.record(Kind.HAND_OVER, now, incident, to=handed.hotline, tracking=incident.tracking, state="accepted", theirs=news.theirs)
     incident = msgspec.structs.replace(incident, handed=news, deadlines=deadlines, version=incident.version + 1, changed_at=now)
     if incident.state is State.ACKNOWLEDGED:  # a cry since then keeps it here as well: somebody must look first
-        incident = apply(incident, Action.RESOLVE, now, outcome=Outcome.HANDED_OVER, resolved_at=now)
+        incident = apply(incident, Action.RESOLVE, now, outcome=Outcome.HANDED_OVER, resolved_at=now, held_until=None)
         incident = orders.withdraw_open(incident, now, reason="handed_over")
         flags = with_flags(incident.flags, drop=(Flag.CALL_DUE, Flag.STALLED))
         incident = msgspec.structs.replace(incident, flags=flags, attempts=0, first_attempt_at=None)
@@ -232,7 +235,7 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
     if not tracking:
         return "no_tracking"
     matter = msgspec.structs.replace(event, kind=_kind(detail), device=None, phase=Phase.RAISE)
-    subject = caller_of(draft, event)
+    subject = _told_about(draft, event) or caller_of(draft, event)
     incident = draft.incident_of_alias(f"tracking:{tracking}")
     is_back = incident is not None
     incident = incident or incident_of_call(draft, subject, event)
@@ -250,7 +253,7 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
         incident = open_incident(draft, matter, subject, severity, now, hotline=str(detail.get("to") or detail["from"]), **mine)
         draft.record_event(event, incident.id)
         if orders.machine_orders(draft, incident, "at_once"):
-            incident = orders.order_nearest(draft, incident, now)
+            incident = orders.order_team(draft, incident, now)
         draft.put(incident)
         return "stored"
     if is_back or severity.rank < incident.severity.rank or incident.state is State.RESOLVED:
@@ -259,10 +262,26 @@ def on_hand_over(draft: Draft, event: Event, now: datetime) -> str:
         incident = second_cry(draft, incident, as_it_is, subject, severity, now)
         incident = orders.order_anew(draft, incident, now)
     else:
-        incident = joined(incident, event, now)
+        incident = joined(awake(incident), event, now)
     draft.record_event(event, incident.id)
     draft.put(rearm(draft, msgspec.structs.replace(incident, **mine), now))
     return "stored"
+
+
+def _told_about(draft: Draft, event: Event) -> Subject | None:
+    """The one of those who cry just now whom the record names with address, letter for letter: another hotline tells of the same cry."""
+    name, address = event.detail.get("name"), event.detail.get("address")
+    if not name or not address:
+        return None
+    found = {
+        person.id: person
+        for incident in draft.base.open_incidents
+        if (person := draft.register.persons.get(incident.person or "")) is not None and (person.name, person.address) == (name, address)
+    }
+    if len(found) != 1:
+        return None
+    (person,) = found.values()
+    return Subject(f"person:{person.id}", person, (), None, person.area)
 
 
 def _kind(detail: dict[str, object]) -> Kind:

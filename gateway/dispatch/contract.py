@@ -1,5 +1,6 @@
 """The contract of a channel: how one order reaches one responder. One file a channel; a new channel is a file and a row in registry."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str
     incident: str
     responder: str
-    address: str  # webhook URL, telephone number (E.164) or sip:…; empty for mqtt and console
+    address: str  # webhook URL, telephone number (E.164), sip:…, mail address or name of a robot; empty for mqtt and console
     body: bytes
     repeat: int = 0
 
@@ -23,6 +24,18 @@ class DeliveryError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
+
+
+Links = Callable[[Order], str]
+"""The signed link by which an order is seen and answered; "" when there is none."""
+
+Undelivered = Callable[[Order, str], None]
+"""Told when an order that was taken turns out not to arrive, and why: the far end's report of delivery."""
+
+
+def no_link(_order: Order) -> str:
+    """There is no page for responders."""
+    return ""
 
 
 class Channel(Protocol):

@@ -6,6 +6,7 @@ request and its signature are those of an order (gateway.dispatch.webhook); a 2x
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from gateway.core.hand_over import Taken, record_of
 from gateway.core.incident import Incident
 from gateway.core.register import Register
 from gateway.dispatch.contract import DeliveryError, Order
+from gateway.dispatch.under_way import UnderWay
 from gateway.dispatch.webhook import WebhookChannel
 from gateway.errors import ConfigError
 from gateway.metrics import Metrics
@@ -36,16 +38,15 @@ class Reports(Protocol):
     def still_handing(self, incident: str, delivery: str) -> Incident | None: ...
 
 
-class HandOvers:
+class HandOvers(UnderWay):
     """One task a pending hand-over; an operator makes each, so they are few. Raises ConfigError for a secret that cannot be read."""
 
     def __init__(self, hotlines: Iterable[HotlineConfig], folder: Path, reports: Reports, register: Callable[[], Register], metrics: Metrics) -> None:
+        super().__init__()
         self._reports = reports
         self._register = register
         self._metrics = metrics
         self._answers: dict[str, bytes] = {}
-        self._known: set[str] = set()  # deliveries under way and not yet written down
-        self._tasks: set[asyncio.Task[None]] = set()
         self._neighbours = {one.number: (one.hand_over, self._channel(one, folder)) for one in hotlines if one.hand_over}
 
     def _channel(self, hotline: HotlineConfig, folder: Path) -> WebhookChannel:
@@ -65,21 +66,8 @@ class HandOvers:
     def offer(self, incident: Incident) -> None:
         """Send its record, if it is to be handed over and is not on its way already."""
         handed = incident.handed
-        if handed is not None and handed.state == "pending" and handed.delivery not in self._known:
-            self._known.add(handed.delivery)
-            task = asyncio.get_running_loop().create_task(self._deliver(incident.id, handed.delivery), name=f"hand over {handed.delivery}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def reported(self, delivery: str) -> None:
-        """What became of it is on disk."""
-        self._known.discard(delivery)
-
-    async def close(self) -> None:
-        """Cancel what is under way; after a restart it goes on under the same delivery ids."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if handed is not None and handed.state == "pending":
+            self.begin(handed.delivery, partial(self._deliver, incident.id, handed.delivery))
 
     async def _deliver(self, name: str, delivery: str) -> None:
         delay = FIRST_RETRY_S
@@ -88,7 +76,7 @@ class HandOvers:
                 return
             await asyncio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_S)
-        self._known.discard(delivery)
+        self.reported(delivery)
 
     async def _attempt(self, incident: Incident, delivery: str) -> bool:
         """Is it decided? False: try again."""

@@ -23,6 +23,18 @@ LAST_RECONNECT_S = 30.0
 _log = structlog.get_logger()
 
 
+def broker_of(config: MqttChannelConfig) -> Broker:
+    """Whom the channel talks to. Raises ConfigError."""
+    return Broker.parse(
+        config.broker,
+        username=config.username,
+        password_file=config.password_file,
+        ca_file=config.ca_file,
+        certificate_file=config.certificate_file,
+        key_file=config.key_file,
+    )
+
+
 class MqttChannel:
     """Publishes orders; `deliver` returns at the broker's PUBACK.
 
@@ -33,7 +45,7 @@ class MqttChannel:
     name = "mqtt"
 
     def __init__(self, config: MqttChannelConfig, *, connect_wait_s: float = CONNECT_WAIT_S, receipt_wait_s: float = RECEIPT_WAIT_S) -> None:
-        self._broker = Broker.parse(config.broker, username=config.username, password_file=config.password_file, ca_file=config.ca_file)
+        self._broker = broker_of(config)
         self._client_id = config.client_id
         self._connect_wait_s = connect_wait_s
         self._receipt_wait_s = receipt_wait_s

@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from gateway.clock import utc_now
-from gateway.core.incident import Incident, Leg
-from gateway.core.orders import order_body
+from gateway.core.incident import Incident, Leg, Role
+from gateway.core.least_data import order_body
 from gateway.core.register import Register, Responder
-from gateway.dispatch.contract import Channel, DeliveryError, Order
+from gateway.dispatch.contract import Channel, DeliveryError, Links, Order, no_link
 from gateway.event import Severity
 from gateway.metrics import Metrics
+from gateway.tracing import Tracing
 
 log = structlog.get_logger("outbox")
 
@@ -69,6 +71,8 @@ class Outbox:
         self._reports = reports
         self._register = register
         self._metrics = metrics
+        self.links: Links = no_link  # given by the app, as it needs the configuration
+        self.tracing: Tracing | None = None  # … and this, when [tracing] is on
         self._known: set[Key] = set()  # offered and not yet reported
         self._lanes: dict[tuple[str, bool], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +104,7 @@ class Outbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _enter(self, incident: Incident, leg: Leg) -> None:
-        urgency = incident.severity.rank <= Severity.MAJOR.rank
+        urgency = incident.severity.rank <= Severity.MAJOR.rank and leg.role is not Role.SERVICE
         lane = self._lanes.setdefault((leg.channel, urgency), _Lane())
         if lane.running >= (AT_ONCE if urgency else ROUTINE_AT_ONCE):
             lane.waiting.append((incident, leg))
@@ -141,25 +145,15 @@ class Outbox:
             log.error("no such channel", channel=leg.channel, remedy=f"configure [dispatch.{leg.channel}] or change the responder's channel")
             self._reports.delivered(key, f"no_channel_{leg.channel}")
             return False
-        register = self._register()
-        responder = register.responders.get(leg.responder)
-        order = Order(
-            delivery=leg.delivery,
-            incident=incident.id,
-            responder=leg.responder,
-            address=_address(responder) if responder else "",
-            body=order_body(incident, leg, register),
-            repeat=leg.repeat,
-        )
         try:
-            await channel.deliver(order)
+            await channel.deliver(self._order(incident, leg))
         except DeliveryError as error:
             self._metrics.orders.labels(channel.name, "retried" if error.retry else "failed").inc()
             if error.retry:
                 return True
             self._reports.delivered(key, error.reason)
             return False
-        except Exception:  # a bug of the channel; the order must not be lost by it
+        except Exception:  # a bug of the channel, or of ours; the order must not be lost by it
             log.exception("channel_bug", channel=channel.name)
             self._metrics.orders.labels(channel.name, "retried").inc()
             return True
@@ -167,12 +161,35 @@ class Outbox:
         if leg.repeat == 0 and leg.pending == "order":
             waited = (utc_now() - leg.ordered_at).total_seconds()
             self._seconds(channel.name).observe(max(0.0, waited))
+        if self.tracing is not None:
+            self.tracing.dispatched(incident, leg, channel.name)
         self._reports.delivered(key, None)
         return False
 
+    def _order(self, incident: Incident, leg: Leg) -> Order:
+        register = self._register()
+        responder = register.responders.get(leg.responder)
+        order = Order(
+            delivery=leg.delivery,
+            incident=incident.id,
+            responder=leg.responder,
+            address=address_of(responder) if responder else "",
+            body=order_body(incident, leg, register),
+            repeat=leg.repeat,
+        )
+        if leg.pending == "order" and (page := self.links(order)):
+            return msgspec.structs.replace(order, body=_with_page(order.body, page))
+        return order
 
-def _address(responder: Responder) -> str:
-    return responder.address or (responder.phone if responder.channel == "phone" else "")
+
+def address_of(responder: Responder) -> str:
+    """Where a channel reaches it: its address, else, for what rings or texts, its number."""
+    return responder.address or (responder.phone if responder.channel in ("phone", "sms", "modem") else "")
+
+
+def _with_page(body: bytes, page: str) -> bytes:
+    """The order with the link by which it can be answered; only where there is a page for responders."""
+    return body[:-1] + b',"page":' + msgspec.json.encode(page) + b"}"
 
 
 def _key(leg: Leg) -> Key:

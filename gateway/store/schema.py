@@ -7,7 +7,7 @@ of an incident is its journal entries.
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3  # what each version added: gateway.store.migrations
 
 metadata = MetaData()
 
@@ -77,4 +77,8 @@ rejected = Table(
     Column("device", Text),
     Column("detail", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+)
+
+standing = Table(
+    "standing", metadata, Column("key", Text, primary_key=True), Column("at", BigInteger, nullable=False), Column("body", Text, nullable=False)
 )

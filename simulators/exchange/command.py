@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--host", default="127.0.0.1", help="where to listen (default %(default)s)")
     found.add_argument("--calls-per-hour", type=float, default=0.0, metavar="N", help="simulated callers; 0: only those who call by SIP")
     found.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="place calls for so long (default: until ended)")
+    found.add_argument("--wait", action="store_true", help="place the first call when something arrives on standard input")
     found.add_argument("--talk", type=float, default=30.0, metavar="S", help="mean talk; waiting and ringing go with it (default %(default)g)")
     found.add_argument("--agents", type=int, metavar="N", help="8001, 8002 … (default: enough for the calls)")
     found.add_argument("--agent", action="append", default=[], metavar="EXT=HOST:PORT", help="a real SIP peer plays this agent")
@@ -194,7 +195,12 @@ async def _run(options: argparse.Namespace) -> int:
         if options.calls_per_hour:
             mix = Mix(options.seed, talk_s=options.talk, faults=options.faulty, hotlines=hotlines)
             traffic = Traffic(exchange, mix, options.calls_per_hour, options.seed)
-        tasks.append(asyncio.create_task(_play(exchange, traffic, options.seconds)))
+        begin = asyncio.Event()
+        if options.wait:
+            loop.add_reader(sys.stdin, begin.set)
+        else:
+            begin.set()
+        tasks.append(asyncio.create_task(_play(exchange, traffic, options, begin)))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, tasks[-1]], return_when=asyncio.FIRST_COMPLETED)
         for task in [*tasks, stopped]:
@@ -211,11 +217,14 @@ async def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _play(exchange: Exchange, traffic: Traffic | None, seconds: float) -> None:
+async def _play(exchange: Exchange, traffic: Traffic | None, options: argparse.Namespace, begin: asyncio.Event) -> None:
+    await begin.wait()
+    if options.wait:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
     if traffic is not None:
-        await traffic.run(seconds)
-    elif math.isfinite(seconds):
-        await asyncio.sleep(seconds)
+        await traffic.run(options.seconds)
+    elif math.isfinite(options.seconds):
+        await asyncio.sleep(options.seconds)
     else:
         await asyncio.Event().wait()
     await exchange.drained()

@@ -43,7 +43,7 @@ def test_the_default_configuration_shows_every_key():
     text = DEFAULT.read_text()
     for kind in (Config, LineConfig, *(field.type for field in msgspec.structs.fields(Config))):
         for field in msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ():
-            if field.name not in ("path", "waiting"):
+            if field.name not in ("path", "waiting", "chains"):
                 assert field.name in text, f"{kind.__name__}.{field.name} is not shown"
 
 
@@ -85,11 +85,11 @@ BAD = [
     ("store", "[store]\nurl = 'mysql://x'", "store.url", "write sqlite:///"),
     ("district", "[gateway]\ndistrict = 'atlantis'", "gateway.district", "there is no folder districts/atlantis"),
     ("district outside", "[gateway]\ndistrict = '../x'", "gateway.district", "for example district = \"honggu\""),
-    ("console open to all", "[console]\nlisten = '0.0.0.0:12349'", "console.listen", "accounts come first"),
-    ("console on the network", "[console]\nlisten = '192.168.1.2:12349'", "console.listen", "accounts come first"),
-    ("console by name", "[console]\nlisten = 'gateway.lan:12349'", "console.listen", "accounts come first"),
-    ("console without address", "[console]\nlisten = ':12349'", "console.listen", "accounts come first"),
-    ("console without port", "[console]\nlisten = '127.0.0.1'", "console.listen", "write 127.0.0.1:12349"),
+    ("console open to all", "[console]\naccounts = false\nlisten = '0.0.0.0:12349'", "console.listen", "write accounts = true"),
+    ("console on the network", "[console]\naccounts = false\nlisten = '192.168.1.2:12349'", "console.listen", "write accounts = true"),
+    ("console by name", "[console]\naccounts = false\nlisten = 'gateway.lan:12349'", "console.listen", "write accounts = true"),
+    ("console without address", "[console]\naccounts = false\nlisten = ':12349'", "console.listen", "write accounts = true"),
+    ("console without port", "[console]\naccounts = false\nlisten = '127.0.0.1'", "console.listen", "write 127.0.0.1:12349"),
     ("area code", "[calls]\narea_code = '931'", "calls.area_code", "0931"),
     ("hotline", "[calls]\nhotlines = ['12349', 'x']", "calls.hotlines[2]", "correct it"),
     ("agent", "[calls.agents]\n8001 = 'Li'\n8002 = 5", "calls.agents.8002", "correct it"),
@@ -125,7 +125,10 @@ def test_each_fault_names_file_key_and_remedy(house, text, key, remedy):
 
 def test_all_faults_are_told_at_once(house):
     house.write_text(
-        LINE + "silence_s = 'x'\n" + LINE + "[console]\nlisten = '0.0.0.0:1'\n[gateway]\ndistrict = 'gone'\n[policy.major]\norder = 'x'\ncolour = 1\n"
+        LINE
+        + "silence_s = 'x'\n"
+        + LINE
+        + "[console]\naccounts = false\nlisten = '0.0.0.0:1'\n[gateway]\ndistrict = 'gone'\n[policy.major]\norder = 'x'\ncolour = 1\n"
     )
     keys = [problem.removeprefix(f"{house}: ").partition(":")[0] for problem in problems_of(house)]
     assert sorted(keys) == ["console.listen", "gateway.district", "line[1].silence_s", "line[2].name", "policy.major.colour", "policy.major.order"]
@@ -133,7 +136,7 @@ def test_all_faults_are_told_at_once(house):
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:12349", "127.1.2.3:1", "[::1]:12349", "localhost:0"])
 def test_the_console_may_listen_on_loopback(house, listen):
-    house.write_text(f'[console]\nlisten = "{listen}"\n')
+    house.write_text(f'[console]\naccounts = false\nlisten = "{listen}"\n')
     assert read_config(house).console.listen == listen
 
 
@@ -204,3 +207,87 @@ def test_files_of_line_options_are_relative_to_the_file(house, monkeypatch, tmp_
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     (line,) = read_config(house).line
     assert line.options["auth_key_file"] == str(house.parent.resolve() / "hep.key")
+
+
+def test_a_line_names_a_class_that_is_there_and_names_stand_once(house):
+    house.write_text(
+        '[[line]]\nname = "a"\ncodec = "generic"\nbroker = "mqtt://127.0.0.1"\ndevice_class = "watches"\n'
+        '[[device_class]]\nname = "watch"\ninterval_s = 60\ngrace_s = 60\n[[device_class]]\nname = "watch"\ninterval_s = 60\ngrace_s = 60\n'
+        '[[watch]]\nname = "alone"\n[[watch]]\nname = "alone"\n'
+    )
+    with pytest.raises(ConfigError) as refused:
+        read_config(house)
+    assert [problem.split("gateway.toml: ")[-1].split(";")[0] for problem in refused.value.problems] == [
+        "device_class[2].name: there is a device_class 'watch' already",
+        "watch[2].name: there is a watch 'alone' already",
+        "line[1].device_class: there is no device_class 'watches'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('name = "a"\nkinds = ["low_battery"]\nroles = ["medical"]', "team[1].kinds"),
+        ('name = "a"\nkinds = ["illness", "fall", "sick"]\nroles = ["medical"]', "team[1].kinds"),
+        ('name = "a"\nkinds = ["sos"]', "team[1].roles"),
+        ('name = "a"\nkinds = ["sos"]\nroles = ["hospital"]', "team[1].roles[1]"),
+        ('name = "a"\nkinds = ["sos"]\ncall = "911"', "team[1].call"),
+        ('name = "a"\nkinds = ["sos"]\ncall = "120"\n[[team]]\nname = "a"\nkinds = ["sos"]\ncall = "110"', "team[2].name"),
+    ],
+)
+def test_a_team_that_could_never_go_is_refused(house, text, key):
+    house.write_text(f"[[team]]\n{text}\n")
+    (problem,) = problems_of(house)
+    assert problem.startswith(f"{house}: {key}: ")
+
+
+def test_teams_of_ones_own_take_the_place_of_ours(house):
+    assert [team.name for team in read_config(house).team] == ["illness", "doctor", "neighbours", "fire"]
+    house.write_text('[[team]]\nname = "mine"\nkinds = ["person"]\nroles = ["neighbour"]\n[visiting]\nkm = 5\n')
+    config = read_config(house)
+    assert [team.name for team in config.team] == ["mine"]
+    assert config.visiting.km == 5
+
+
+def test_a_watch_that_could_never_work_is_refused(house):
+    house.write_text(
+        '[[watch]]\nname = "a"\nquiet = "07:00-07:00"\nsigns = ["motion", "dispatch"]\nsteps = ["call", "call"]\n'
+        '[[watch]]\nname = "b"\nquiet = "22:00-24:30"\n'
+    )
+    problems = problems_of(house)
+    for told in (
+        "watch[1].quiet: '07:00-07:00' is the whole day",
+        "watch[1].signs: 'dispatch' is nothing that a device or telephone tells",
+        "watch[1].steps: names a step twice",
+        "watch[2].quiet: is not written as it must be; write it like 22:00-07:00",
+    ):
+        assert any(told in problem for problem in problems), (told, problems)
+
+
+PLAN = '[[plan]]\nname = "a"\n'
+STEP = '[[plan.step]]\nword = "look"\nzh = "看"\nen = "Look"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (PLAN + 'kinds = ["sos", "sick"]', "plan[1].kinds"),
+        (PLAN + 'needs = ["rich"]', "plan[1].needs[1]"),
+        (PLAN + 'when = ["always"]', "plan[1].when[1]"),
+        (PLAN + 'hotlines = ["999"]', "plan[1].hotlines"),
+        (PLAN + '[[plan.step]]\nword = "look"\nzh = "看"', "plan[1].step"),
+        (PLAN + STEP + STEP, "plan[1].step"),
+        (PLAN + STEP + 'ticked_by = "magic"', "plan[1].step[1].ticked_by"),
+        (PLAN + PLAN, "plan[2].name"),
+    ],
+)
+def test_a_plan_that_nobody_could_walk_is_refused(house, text, key):
+    house.write_text(f"{text}\n")
+    (problem,) = problems_of(house)
+    assert problem.startswith(f"{house}: {key}: ")
+
+
+def test_a_plan_of_ones_own_is_read(house):
+    house.write_text(PLAN + 'kinds = ["gas"]\nseverities = ["critical"]\n' + STEP + 'required = true\n[[plan.step]]\nword = "dispatch"\n')
+    (plan,) = read_config(house).plan
+    assert [(step.word, step.required, step.ticks) for step in plan.step] == [("look", True, "hand"), ("dispatch", False, "dispatch")]

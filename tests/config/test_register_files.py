@@ -2,6 +2,7 @@
 
 import csv
 import gc
+from datetime import date
 from pathlib import Path
 
 import phonenumbers
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gateway import register_cells as cells
 from gateway.check_words import say
 from gateway.config import read_config
-from gateway.core.register import Ability, Category, Register, Risk
+from gateway.core.register import Ability, Assessment, Category, Register, Risk
 from gateway.csv_file import FAULTS_SHOWN, CellFault
 from gateway.errors import ConfigError
 from gateway.register_files import read_all, read_register, reload
@@ -49,6 +50,43 @@ def problems_of(folder: Path) -> list[str]:
 
 def doubts(register: Register) -> list[str]:
     return [say(doubt, "en").split(": ", 1)[1] for doubt in register.warnings]
+
+
+@pytest.mark.parametrize(
+    ("datum", "written"),
+    [("", "39.90872,116.39748"), ("wgs84", "39.90872,116.39748"), ("gcj02", "39.910123,116.403724"), ("bd09", "39.916463,116.410097")],
+)
+def test_homes_and_devices_say_in_which_datum_they_are_written(tmp_path, datum, written):
+    persons = f"id,name,lat,lon,datum\np-1,张三,{written},{datum}\np-2,李四,,,{datum}\n"
+    devices = f"id,person,lat,lon,datum\nw-1,p-1,{written},{datum}\n201,p-2,,,\n"
+    register = read_register(write(tmp_path, persons_csv=persons, contacts_csv="", devices_csv=devices))
+    for one in (register.persons["p-1"], register.device("wearables", "w-1")):
+        assert (one.lat, one.lon) == (pytest.approx(39.90872, abs=2e-6), pytest.approx(116.39748, abs=2e-6))
+    assert register.persons["p-2"].lat is None
+
+
+def test_devices_have_a_class_and_speak_through_others_and_persons_have_a_watch(tmp_path):
+    persons = "id,name,watch\np-1,张三,alone\np-2,李四,\n"
+    devices = "id,line,person,class,via\nw-1,wearables,p-1,watch,gw-1\n201,,p-2,,\ngw-1,wearables,,gateway,\n"
+    register = read_register(write(tmp_path, persons_csv=persons, contacts_csv="", devices_csv=devices))
+    assert (register.persons["p-1"].watch, register.persons["p-2"].watch) == ("alone", "")
+    device = register.device("wearables", "w-1")
+    assert (device.device_class, device.via) == ("watch", "gw-1")
+    assert not [doubt for doubt in register.warnings if doubt.what == "unowned"]  # a gateway is nobody's
+    wrong = "id,person,class,via\nw-1,p-1,Watch,\nw-2,p-1,,gw-9\nw-3,p-1,,w-3\n"
+    problems = problems_of(write(tmp_path, persons_csv=persons, contacts_csv="", devices_csv=wrong))
+    assert [problem.split("devices.csv: ")[1].split(";")[0] for problem in problems] == [
+        "line 2: class: is no name of a section",
+        "line 3: via: there is no device with this id",
+        "line 4: via: is the device itself",
+    ]
+
+
+def test_a_datum_nobody_knows_and_an_order_nobody_meant_are_faults(tmp_path):
+    persons = "id,name,lat,lon,datum\np-1,张三,39.9,116.4,gcj\np-2,李四,116.4,39.9,gcj02\n"
+    first, second = problems_of(write(tmp_path, persons_csv=persons, contacts_csv="", devices_csv="id\nw-1\n"))
+    assert first.endswith("persons.csv: line 2: datum: is not a word of the list; write wgs84, gcj02 (Amap, Tencent) or bd09 (Baidu)"), first
+    assert "line 3: lat: latitude and longitude are exchanged" in second
 
 
 def test_a_device_may_have_a_number_from_which_it_calls(tmp_path):
@@ -142,7 +180,7 @@ BAD = [
     ("kind", "responders.csv", ("provider", "company"), "line 4: kind:", "station, street_centre"),
     ("hours", "responders.csv", ("20:00-08:00", "8-20"), "line 3: hours:", "HH:MM-HH:MM"),
     ("hours of nothing", "responders.csv", ("20:00-08:00", "20:00-20:00"), "line 3: hours:", "leave it empty for always"),
-    ("channel", "responders.csv", ("mqtt", "pigeon"), "line 3: channel:", "mqtt, webhook, phone, sip, console"),
+    ("channel", "responders.csv", ("mqtt", "pigeon"), "line 3: channel:", "mqtt, webhook, phone, sip"),
     ("web address missing", "responders.csv", ("https://example.org/orders", ""), "line 4: address:", "write the web address"),
     ("emergency number", "responders.csv", ("em,急救,emergency", "em,急救,provider"), "line 5: phone:", "only a responder of kind emergency"),
     ("no desk", "responders.csv", ("坐席,desk", "坐席,provider"), "responders.csv: kind:", "every chain of escalation ends there"),
@@ -316,6 +354,14 @@ class TestReload:
         assert after.waiting == ("gateway.drain_s", "console.listen", "calls.area_code")
         assert len(fresh.persons) == len(register.persons) + 1
 
+    def test_what_decisions_ask_each_time_waits_for_no_restart(self, house):
+        config, _ = read_all(house)
+        more = '[[plan]]\nname = "gas"\nkinds = ["gas"]\n[[team]]\nname = "falls"\nkinds = ["fall"]\nroles = ["medical"]\n[visiting]\nkm = 30\n'
+        house.write_text(f'[gateway]\ndrain_s = 5\n[desk]\nflood_over = 8\n[shelving]\nkinds = ["power_cut"]\n{more}')
+        after, _ = reload(house, config)
+        assert (after.desk.flood_over, after.shelving.kinds, after.visiting.km, after.waiting) == (8, ("power_cut",), 30, ())
+        assert ([one.name for one in after.plan], [one.roles for one in after.team]) == (["gas"], [("medical",)])
+
     def test_a_bad_file_leaves_everything_as_it_was(self, house):
         config, _ = read_all(house)
         before = read_config(house)
@@ -337,3 +383,22 @@ def test_a_fault_line_is_what_an_editor_shows(tmp_path):
     [line] = [number for number, text in enumerate((GOOD["persons.csv"] + rows).splitlines(), 1) if text.startswith("p-4")]
     assert any(f"persons.csv: line {line}: born:" in problem for problem in problems)
     assert csv.field_size_limit() == 131072  # the module's own limit holds: a cell is never a book
+
+
+def test_an_assessment_says_by_whom_when_and_until(tmp_path):
+    head = "id,name,ability,confirmed_on,confirmed_by,assessor,assessed_on,assessed_until\n"
+    rows = "p-1,张三,disabled,2026-03-01,street,第三方评估,2026-02-01,2027-01-31\np-2,李四,,,,第三方评估,2026-02-01,2027-01-31\np-3,王五,,,,,,\n"
+    persons = read_register(write(tmp_path, persons_csv=head + rows, contacts_csv="", devices_csv="id\n")).persons
+    assert persons["p-1"].assessed == Assessment(assessor="第三方评估", on=date(2026, 2, 1), until=date(2027, 1, 31))
+    assert persons["p-1"].assessed is persons["p-2"].assessed, "an assessor's day is one object, however many were assessed"
+    assert persons["p-3"].assessed is None
+    assert (persons["p-1"].confirmed_on, persons["p-1"].confirmed_by) == ("2026-03-01", "street")
+    for row, where in (
+        ("p-1,张三,,,,,2026-02-01,\n", "assessor: is empty"),
+        ("p-1,张三,,,,x,,2026-02-01\n", "assessed_on: is empty"),
+        ("p-1,张三,,,,x,2026-02-02,2026-02-01\n", "assessed_until: is before"),
+        ("p-1,张三,,2026-02-30,,,,\n", "confirmed_on: is no day"),
+    ):
+        told = problems_of(write(tmp_path, persons_csv=head + row, contacts_csv="", devices_csv="id\n"))
+        assert len(told) == 1, told
+        assert where in told[0]

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from gateway.console.http import make_app, serve
 from tests.console.fake_house import STATIC, FakeHouse
 
-START_S = 20.0  # a cold start of the interpreter on a busy machine takes a few seconds
+START_S = 60.0  # a cold start of the interpreter on a busy machine takes a few seconds
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -54,10 +54,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def served_house(*arguments: str) -> Iterator[str]:
+def served_house(*arguments: str, module: str = "tests.console.fake_house") -> Iterator[str]:
     """A house of invented people in a process of its own; gives its address."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.console.fake_house", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             address = f"http://127.0.0.1:{port}/"
@@ -102,10 +102,10 @@ window.AudioContext = class {
 class ServedHouse:
     """A FakeHouse with its console on a port. Everything asked of the house is done in its own loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, house: FakeHouse | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.start(FakeHouse())
+        self.start(house or FakeHouse())
 
     def start(self, house: FakeHouse) -> None:
         self.house = house
@@ -121,9 +121,14 @@ class ServedHouse:
         except asyncio.CancelledError:
             pass
         finally:
-            for task in asyncio.all_tasks(self._loop):
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(asyncio.wait(left) if left else asyncio.sleep(0))
+            for transport in list(getattr(self._loop, "_transports", {}).values()):  # a browser that is slow to close its end is not waited for
+                transport.abort()
+            for _ in range(3):  # they close in the turns after
+                self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 

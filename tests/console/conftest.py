@@ -37,10 +37,12 @@ def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
         contexts.append(context)
         context.add_init_script(DEAF)
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: None if request.url.startswith((served.url, "data:")) else faults.append(request.url))
         page.on("console", lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None)
+        # Interception begun on an open page can let a request of the same moment past: Chromium tells its renderer later than it tells us.
+        page.context.route("**/intercepted-from-the-start", lambda route: route.abort())
         before(page)
         page.goto(served.url)
         if name is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.telephone import Dial, HangUp, Told, Transfer, Wish
+from drivers.telephone import Answer, Dial, HangUp, Told, Transfer, Wish
 from gateway.config import CallsConfig, Config, TelephoneConfig
 from gateway.core.register import Register
 from gateway.telephone import Telephone
@@ -31,7 +31,7 @@ class Pbx:
             if ringing is not None:
                 ringing.set_result(Told(outcome="failed", reason="hung_up"))
             return Told(outcome="done" if ringing is not None or wish.call == "c1" else "unknown_call")
-        if isinstance(wish, Transfer):
+        if isinstance(wish, Transfer | Answer):
             return Told(outcome="done")
         assert isinstance(wish, Dial)
         self.ringing[wish.id] = asyncio.get_running_loop().create_future()

@@ -6,8 +6,12 @@ python -m tests.console.fake_house --port 12349 [--quiet]      serves the consol
 import argparse
 import asyncio
 import contextlib
+import functools
 import random
-from collections.abc import Callable, Sequence
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,18 +20,36 @@ from prometheus_client import CollectorRegistry
 
 import gateway.console
 from drivers.contract import Rejected, Verdict
-from gateway.config import Config, DispatchConfig, LineConfig, WebhookChannelConfig
+from drivers.mqtt.mapping import ProfileState
+from gateway.accounts import Accounts
+from gateway.config import Config, ConsoleConfig, DispatchConfig, LineConfig, WebhookChannelConfig
+from gateway.config.self_test import SelfTestConfig, SelfTestPoint
 from gateway.console.http import make_app, serve
-from gateway.core import decide, orders
+from gateway.core import absence, decide, orders, teams
+from gateway.core.account import NO_ROWS, AccessWrite, AccountSession
 from gateway.core.command import Command, on_command
-from gateway.core.incident import Incident, LegState
+from gateway.core.incident import Incident, LegState, Role
+from gateway.core.matters import on_ruling
 from gateway.core.register import Ability, Area, AreaKind, Category, Contact, Device, Person, Register, Responder, ResponderKind, Risk
 from gateway.core.routing import SHOWN, Decision
-from gateway.core.state import Call, Draft, WorkingSet
+from gateway.core.service_need import is_request, providers_for
+from gateway.core.standing import Ruling
+from gateway.core.state import Call, Draft, Record, WorkingSet
+from gateway.core.territory import Standing
+from gateway.correcting import Corrections
+from gateway.ears import Ears
 from gateway.errors import StoreDown
 from gateway.event import Event, Kind, Phase, Position
+from gateway.flood import Flood
+from gateway.incident_clocks import IncidentClocks
 from gateway.pipeline import Changes
+from gateway.retention import Retention
+from gateway.self_test.self_test import SelfTest
+from gateway.service_level import ServiceLevels
+from gateway.store.archive import Archive
+from gateway.store.store import Batch, Store
 from gateway.telephone import Telephone
+from tests.console.register_folder import corrections_of
 
 STATIC = Path(gateway.console.__file__).parent / "static"
 
@@ -41,6 +63,10 @@ class Line(msgspec.Struct):
     state: str
     since: datetime
     reason: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return self.state == "live"
 
 
 class Row(msgspec.Struct):
@@ -90,7 +116,6 @@ def invented_register(persons: int = 40, seed: int = 1) -> Register:
             lat=36.345 + chance.uniform(-0.02, 0.02),
             lon=102.86 + chance.uniform(-0.02, 0.02),
             capacity=3,
-            hours="" if i % 3 else "08:00-18:00",
         )
         for i, name in enumerate(("海石湾", "红古路", "花牌路", "平安", "河湾", "窑街"))
     ]
@@ -114,12 +139,32 @@ def invented_register(persons: int = 40, seed: int = 1) -> Register:
 
 
 CONFIG = Config(
+    console=ConsoleConfig(accounts=False),
     line=(
         LineConfig(name="hotline", codec="hep", listen="udp:9060", mandatory=True),
         LineConfig(name="corridor", codec="espa444", listen="serial:/dev/panel0", mandatory=True),
         LineConfig(name="wearables", codec="generic", broker="mqtt://127.0.0.1:1883", mandatory=True),
+    ),
+)
+
+
+# No wire leads out of this house: only connections are looked at, and one sentinel waits for a press.
+POINTS = SelfTestConfig(
+    point=(
+        *(SelfTestPoint(name=line.name, line=line.name, how="path") for line in CONFIG.line),
+        SelfTestPoint(name="lobby", line="corridor", how="press", device="lobby-1", sentinel=True, place="幸福小区大厅", area="haishiwan"),
     )
 )
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class FakeHouse:
@@ -136,13 +181,37 @@ class FakeHouse:
         self.journal: list[tuple[str | None, Row]] = []
         self.notes: list[tuple[Kind, str, dict[str, object]]] = []
         self.commands: list[Command] = []
+        self.mapped: dict[str, list[ProfileState]] = {}  # line → its mapping profiles
+        self.accounts = Accounts()
+        self.kept: dict[str, AccountSession] = {}  # sessions as the store would have them
+        self.page = None  # no responder page
         self.telephone = Telephone(self.config.telephone, "12349", lambda: None)
+        self.clocks = IncidentClocks(self.config.profile)
+        self.call_levels = ServiceLevels(self.config.calls.hotlines, self.config.hotline, self.config.profile)
+        self.flood = Flood(lambda: self.working_set, self.note)
+        self.ears = Ears(self.config.console, lambda: self.accounts, lambda: self.register, self.receive)
+        self.shards: list[dict[str, object]] = []
+        self.self_test = SelfTest(
+            msgspec.structs.replace(self.config, self_test=POINTS), self.working_set, self.lines, dict, self.receive, self.note, CollectorRegistry()
+        )
+        self.told: list[tuple[str, str, tuple[str, ...]]] = []  # notices to stations
         self._writer = asyncio.Lock()  # one writer, as in the pipeline
+        self._store: Store | None = None
+        self._filing = threading.Lock()
+        self._unfiled: list[Record] = []
+        self._unstored: dict[str, Incident] = {}
         self._watchers: list[Callable[[Changes], None]] = []
 
     @property
     def incidents(self) -> dict[str, Incident]:
         return self.working_set.incidents
+
+    @property
+    def working(self) -> WorkingSet:
+        return self.working_set
+
+    def profiles(self, line: str) -> Sequence[ProfileState]:
+        return self.mapped.get(line, ())
 
     @property
     def calls(self) -> dict[str, Call]:
@@ -153,10 +222,11 @@ class FakeHouse:
 
     def candidates(self, incident: Incident) -> Decision:
         working_set = self.working_set
+        draft, now = Draft(working_set), self.now()
         asked = {leg.responder for leg in incident.legs}
-        return working_set.router.nearest(
-            incident.kind, incident.position, incident.area, self.now(), lambda name: working_set.load.get(name, 0), asked, SHOWN
-        )
+        if is_request(incident):
+            return providers_for(draft, incident, now, asked, SHOWN)
+        return working_set.router.choose(teams.need_of(draft, incident, Role.SOCIAL, now, asked), teams.around(draft, now), SHOWN)
 
     async def command(self, command: Command) -> Incident | None:
         async with self._writer:
@@ -168,6 +238,25 @@ class FakeHouse:
             self.settle(draft)
             return incident
 
+    async def absence(self, wish: absence.Wish) -> None:
+        async with self._writer:
+            draft = Draft(self.working_set)
+            absence.on_wish(draft, wish, self.now())
+            self._check_store()
+            self.settle(draft)
+
+    async def rule(self, ruling: Ruling) -> Standing:
+        async with self._writer:
+            draft = Draft(self.working_set)
+            standing = on_ruling(draft, ruling, self.now())
+            self._check_store()
+            self.settle(draft)
+            return standing
+
+    @property
+    def standings(self) -> dict[str, Standing]:
+        return self.working_set.standings
+
     def _check_store(self) -> None:
         if self.store_down:
             raise StoreDown("no space left on device")
@@ -175,6 +264,54 @@ class FakeHouse:
     async def note(self, kind: Kind, actor: str, **facts: object) -> None:
         self._check_store()
         self.notes.append((kind, actor, facts))
+        self._unfiled.append(Record(kind=kind, phase=Phase.STATE, at=self.now(), facts=msgspec.json.encode(facts), actor=actor))
+
+    async def access(self, kind: Kind, actor: str | None, write: AccessWrite = NO_ROWS, **facts: object) -> None:
+        self._check_store()
+        self.notes.append((kind, actor or "", facts))
+        self.accounts.take(write.accounts)
+        self.kept.update((row.id, row) for row in write.sessions)
+        for name in write.ended:
+            self.kept.pop(name, None)
+
+    def sessions_kept(self) -> Sequence[AccountSession]:
+        return list(self.kept.values())
+
+    @functools.cached_property
+    def corrections(self) -> Corrections:
+        """Of a district whose files say what the invented register says."""
+        return corrections_of(self)
+
+    def check_store(self) -> None:
+        """Raises StoreDown."""
+        self._check_store()
+
+    async def incident_filed(self, platform: str, external: str) -> str | None:
+        mine = [one.id for one in self.incidents.values() if f"{platform}:{external}" in one.externals]
+        return mine[-1] if mine else None
+
+    async def upward(self) -> list[dict[str, object]]:
+        return []
+
+    async def journal_feed(self, after: int) -> tuple[bytes, int]:
+        return b"", after
+
+    def machinery(self) -> dict[str, object]:
+        return {"rejected": [{"line": "corridor", "reason": "malformed", "count": 3}], "queues": {"orders": 0}}
+
+    def shard_states(self) -> list[dict[str, object]]:
+        return self.shards
+
+    async def tell_stations(self, notice: str, text: str, responders: Sequence[Responder]) -> dict[str, int]:
+        self.told.append((notice, text, tuple(one.id for one in responders)))
+        return {"told": len(responders), "failed": 0, "silent": 0}
+
+    @property
+    def retention(self) -> Retention:
+        raise NotImplementedError("nothing is stored here")
+
+    async def short_message(self, headers: Mapping[str, str], content_type: str, body: bytes) -> tuple[int, str]:
+        return 404, ""
 
     async def recall(self, incident_id: str) -> None:
         """Everything is in memory here."""
@@ -195,12 +332,30 @@ class FakeHouse:
             self.settle(draft)
         return [Verdict(word) if word in (decide.STORED, decide.DUPLICATE) else Verdict("refused", word) for word in words]
 
+    @property
+    def archive(self) -> Archive:
+        """A database of its own, made when somebody first asks, with everything that has happened here."""
+        with self._filing:
+            if self._store is None:
+                folder = tempfile.TemporaryDirectory(prefix="fake-house-")
+                self._store = Store("sqlite:///gateway.db", Path(folder.name))
+                self._store.open()
+                weakref.finalize(self, lambda store: (store.close(), folder.cleanup()), self._store)
+            records, self._unfiled = self._unfiled, []
+            incidents, self._unstored = self._unstored, {}
+            self._store.write(Batch(records=records, incidents=incidents.values()))
+        return Archive(self._store.engine, self._store.journal)
+
     def settle(self, draft: Draft) -> None:
+        self._unfiled.extend(draft.records)
         for record in draft.records:
             facts = msgspec.json.decode(record.facts, type=dict[str, object])
             self.journal.append((record.incident, Row(len(self.journal) + 1, record.at, record.kind, record.phase, record.actor, facts)))
         changes = Changes(incidents=frozenset(draft.incidents.written), calls=frozenset(draft.calls.written))
         draft.settle()
+        self._unstored |= {name: self.incidents[name] for name in changes.incidents & self.incidents.keys()}
+        for name in changes.incidents & self.incidents.keys():
+            self.clocks.see(self.incidents[name], self.register, self.now())
         for watcher in self._watchers:
             watcher(changes)
 
@@ -247,6 +402,7 @@ class FakeHouse:
             due = incident.next_deadline
             if incident.is_open and due is not None and due[1] <= self.now():
                 decide.on_deadline(draft, incident, due[0], self.now())
+        decide.on_due(draft, self.working_set.due.take(self.now(), 10_000), self.now())
         self.settle(draft)
 
 
@@ -307,14 +463,14 @@ async def evening(house: FakeHouse, chance: random.Random) -> None:
         await happens(house, chance, Kind.HELP)
 
 
-async def main() -> None:
+async def main(house: FakeHouse | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=12349)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quiet", action="store_true", help="nothing happens by itself")
     options = parser.parse_args()
-    house, chance = FakeHouse(), random.Random(options.seed)
+    house, chance = house or FakeHouse(), random.Random(options.seed)
     await evening(house, chance)
     app = make_app(house, static_dir=STATIC, metrics_registry=CollectorRegistry())
     print(f"http://{options.host}:{options.port}/ (invented people)", flush=True)

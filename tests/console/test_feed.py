@@ -151,7 +151,7 @@ async def test_a_flood_is_made_in_pieces_and_nothing_is_left_out(monkeypatch: py
     for turn in range(1, 6):
         feed.refresh()
         page.take(feed)
-        assert len(page.items) == min(13, 3 * turn) + 1  # ten incidents, three lines; and the counters
+        assert len(page.items) == min(13, 3 * turn) + 4  # ten incidents, three lines; counters of queue and wallboard, states of flood and ears
         assert page.items["counter:queue"]["open"] == sum(ref.startswith("incident:") for ref in page.items)
 
 
@@ -237,3 +237,19 @@ async def test_waiting_ends_with_news_or_with_the_time() -> None:
         assert await waiting
     assert feed.listeners == 0
     assert feed._ticker is None
+
+
+async def test_a_wallboard_has_counts_and_nobodys_name() -> None:
+    house = FakeHouse()
+    feed = Feed(house, lambda: [{"type": "operator", "id": name, "name": name, "sound": name == "李娜"} for name in ("李娜", "赵敏")])
+    await house.cries(0)
+    await house.calls_in("+8619900000003", Kind.CALL_RINGING, "c1")
+    await house.calls_in("+8619900000005", Kind.CALL_ANSWERED, "c2")
+    feed.refresh()
+    frame = msgspec.json.decode(feed.frame(0, "", live.Scope(counts_only=True)))
+    items = {f"{item['type']}:{item['id']}": item for item in frame["items"]}
+    board = items["counter:board"]
+    assert (board["operators"], board["sound"], board["calls"]) == (2, 1, 1)
+    assert board["oldest_call"] is not None
+    assert {name.partition(":")[0] for name in items} <= {"counter", "line", "state"}
+    assert not {"李娜", "赵敏"} & {str(value) for item in items.values() for value in item.values()}

@@ -1,19 +1,25 @@
 """What a reader may see: masking as a table, rows small enough, a person's record for the owner alone."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
 
+from gateway.config import HotlineConfig
 from gateway.console import views
+from gateway.console.card_views import card_part
+from gateway.console.device_views import EVERYBODY
+from gateway.console.reader import Reader
+from gateway.core.account import AccountRole
 from gateway.core.command import Command
 from gateway.core.incident import Action, State
-from gateway.core.register import Area, AreaKind, Device, Person, Register
+from gateway.core.register import Area, AreaKind, Assessment, Device, Person, Register, Risk
 from gateway.core.routing import Candidate, Decision
 from gateway.core.state import Call
 from gateway.event import Kind, Position, Severity
-from tests.console.fake_house import CONFIG, FakeHouse, Line, Row
+from tests.console.fake_house import CONFIG, FakeHouse, Line, Row, invented_register
+from tests.console.street import street_gateway_dies, supervised_house
 
 NOW = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 
@@ -130,12 +136,47 @@ async def test_several_persons_on_one_number_are_told_apart_without_names() -> N
     assert [one["id"] for one in detail["persons"]] == ["p003", "p006", "p007"]
     assert all(one["name"].endswith("**") and one["place"].startswith(("海石湾镇 ", "平安镇 ")) for one in detail["persons"])
     assert "+8619900000003" not in msgspec.json.encode(detail).decode()
+    assert [one["devices"] for one in detail["persons"]] == [["w003"], ["w006"], ["w007"]]
+
+
+async def test_the_card_has_the_persons_devices_and_the_hotline() -> None:
+    house = FakeHouse()
+    incident = await house.cries(4)
+    detail = await detail_of(house, incident.id, "李娜")
+    (device,) = detail["devices"]
+    assert (device["device"], device["line"], device["state"]) == ("w004", "wearables", "unsupervised")
+    assert device["seen_at"] is not None
+    assert (detail["hotline"], detail["areas"], detail["record"]) == (None, [], None)
+    await house.calls_in("+8617400000044", Kind.CALL_ANSWERED, agent="8001")
+    call = next(one for one in house.incidents.values() if one.call)
+    hotlines = (HotlineConfig(number="12349", name="居家养老"),)
+    card = card_part(house.working, hotlines, call, EVERYBODY, False, house.now())
+    assert card["hotline"] == {"number": "12349", "name": "居家养老", "supplementary": False, "profiles": ("gbt33358", "tsa", "nena")}
+    assert [one["name"] for one in card["areas"]] == ["平安镇", "海石湾镇"]  # where somebody unknown may be
+    elsewhere = Reader(name="赵敏", role=AccountRole.OPERATOR, areas=frozenset(("pingan",)))
+    assert [one["id"] for one in card_part(house.working, hotlines, call, elsewhere, False, house.now())["areas"]] == ["pingan"]
+
+
+async def test_the_record_of_a_caller_is_masked_for_all_but_who_is_in_charge() -> None:
+    house = FakeHouse()
+    await house.calls_in("+8617400000044", Kind.CALL_ANSWERED, agent="8001")
+    (incident,) = house.incidents.values()
+    said = {"name": "周示例", "address": "海石湾镇花牌路9号2单元", "what": "院里摔倒, 女儿电话 17400000055", "area": "haishiwan"}
+    for action, facts in ((Action.ACKNOWLEDGE, {}), (Action.RECORD, said)):
+        await house.command(Command(action=action, actor="李娜", incident=incident.id, facts=facts))
+    mine, theirs = await detail_of(house, incident.id, "李娜"), await detail_of(house, incident.id, "赵敏")
+    assert (mine["record"]["name"], mine["record"]["address"], mine["record"]["what"]) == (said["name"], said["address"], said["what"])
+    shown = msgspec.json.encode(theirs).decode()
+    assert (theirs["record"]["name"], theirs["record"]["address"]) == ("周**", "海石湾镇花牌路")
+    assert not any(text in shown for text in ("周示例", "9号", "17400000055"))
+    assert (mine["incident"]["name"], mine["incident"]["place"]) == ("周**", "海石湾镇 花牌路")  # a row is masked for everybody
 
 
 async def detail_of(house: FakeHouse, name: str, reader: str | None) -> dict:
     incident = house.incidents[name]
     rows = await house.timeline(name)
-    return views.incident_detail(house.register, incident, rows, house.candidates(incident), reader, house.now(), CONFIG.calls.hotlines)
+    detail = views.incident_detail(house.register, incident, rows, house.candidates(incident), reader, house.now(), CONFIG.calls.hotlines)
+    return detail | card_part(house.working, (), incident, EVERYBODY, views.is_entitled(incident, reader), house.now())
 
 
 @pytest.mark.parametrize(
@@ -174,13 +215,15 @@ async def test_the_exact_place_is_the_owners() -> None:
     incident = await house.cries(1, position=Position(lat=36.345678, lon=102.867891, fixed_at=house.now()))
     everybody = await detail_of(house, incident.id, None)
     assert everybody["incident"]["position"] == {
-        "lat": 36.346,
-        "lon": 102.868,
+        "lat": 36.35,
+        "lon": 102.87,
         "source": "gnss",
         "accuracy_m": None,
         "fixed_at": incident.position.fixed_at,
     }
-    assert "36.345678" not in msgspec.json.encode(everybody).decode()
+    said = msgspec.json.encode(everybody).decode()
+    assert "36.35" in said
+    assert not [digits for digits in ("36.345", "36.346", "102.867", "102.868") if digits in said], "in no part of it, the timeline neither"
     await house.command(Command(action=Action.ACKNOWLEDGE, actor="李娜", incident=incident.id))
     owner = await detail_of(house, incident.id, "李娜")
     assert owner["incident"]["position"]["lat"] == 36.345678
@@ -205,7 +248,7 @@ def test_a_timeline_entry_hides_what_is_personal(entitled: bool) -> None:
     assert detail["text"] == "女儿138****1204会来"
     inner = {"caller_e164": "138****1204", "hotline": "6212345", "call": "a84b4c76e66710", "name": "王秀兰" if entitled else "王**"}
     assert detail["detail"] == inner
-    assert detail["position"]["lat"] == (36.345678 if entitled else 36.346)
+    assert detail["position"]["lat"] == (36.345678 if entitled else 36.35)
     assert detail["list"] == ["138****1204", 7]
     assert detail["ts"] == 1773475200000
 
@@ -223,9 +266,52 @@ async def test_legs_plan_and_the_reasons_of_the_last_decision_are_shown() -> Non
     assert detail["decision"]["rule"] == "nearest"
     chosen = [one for one in detail["decision"]["candidates"] if one["verdict"] == "chosen"]
     assert [one["responder"] for one in chosen] == [leg["responder"]]
-    assert set(chosen[0]) == {"responder", "name", "kind", "km", "travel_min", "verdict", "load", "capacity"}
+    assert set(chosen[0]) == {"responder", "name", "kind", "kind_name", "km", "travel_min", "verdict", "load", "capacity"}
     assert len(detail["candidates_now"]) >= 3
     assert {step["id"]: step["done"] for step in detail["plan"]} == {"call_person": True, "ask_injury": False, "call_family": False, "dispatch": True}
+
+
+HELP, FAULT, AT_HOME = (
+    ["call_person", "ask_injury", "call_family", "dispatch"],
+    ["check_device"],
+    ["call_person", "check_device"],
+)
+TROUBLES = (Kind.OFFLINE, Kind.FAULT, Kind.TAMPER, Kind.LOW_BATTERY, Kind.DEVICE_REMOVED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "risks", "steps"),
+    [
+        *((kind, (), FAULT) for kind in TROUBLES),
+        *((kind, (Risk.LIVING_ALONE,), AT_HOME) for kind in TROUBLES),
+        (Kind.POWER_CUT, (), AT_HOME),
+        (Kind.SMOKE, (), ["call_119", *HELP]),
+        (Kind.WATER_LEAK, (Risk.LIVING_ALONE,), HELP),
+    ],
+)
+async def test_the_plan_of_a_thing_asks_about_no_injuries(kind: Kind, risks: tuple[Risk, ...], steps: list[str]) -> None:
+    register = invented_register()
+    register = Register(
+        persons=[msgspec.structs.replace(one, risks=risks) for one in register.persons.values()],
+        devices=register.devices,
+        areas=register.areas.values(),
+    )
+    house = FakeHouse(register)
+    await house.receive([house.event(kind, "w004")])
+    (incident,) = house.incidents.values()
+    assert incident.person == "p004"
+    assert [step["id"] for step in (await detail_of(house, incident.id, None))["plan"]] == steps
+
+
+async def test_what_belongs_to_nobody_is_only_checked() -> None:
+    """A device in a public place, a line, and a street gateway with all that are silent behind it."""
+    house = supervised_house()
+    await house.receive([house.event(Kind.POWER_CUT, "lobby-1", "corridor"), house.event(Kind.LINE_LOST, None, "corridor")])
+    await street_gateway_dies(house)
+    plans = {one.kind: (await detail_of(house, one.id, None))["plan"] for one in house.incidents.values()}
+    assert {kind: [step["id"] for step in plan] for kind, plan in plans.items()} == dict.fromkeys(
+        (Kind.POWER_CUT, Kind.LINE_LOST, Kind.OFFLINE), FAULT
+    )
 
 
 def test_a_decision_names_responders_that_the_register_has_lost() -> None:
@@ -250,6 +336,7 @@ class FakeIncident(msgspec.Struct, kw_only=True):
     device: str | None = None
     line: str = "corridor"
     area: str | None = None
+    record: None = None
 
 
 def test_a_tree_of_areas_that_bites_its_tail_ends() -> None:
@@ -284,7 +371,18 @@ def test_a_line_and_the_counters() -> None:
         (Severity.MINOR, State.RESOLVED),
         (Severity.WARNING, State.ACKNOWLEDGED),
     ]
-    counters = {"type": "counter", "id": "queue", "critical": 1, "major": 0, "minor": 1, "warning": 1, "call_back": 1, "open": 3}
+    counters = {
+        "type": "counter",
+        "id": "queue",
+        "critical": 1,
+        "major": 0,
+        "minor": 1,
+        "warning": 1,
+        "call_back": 1,
+        "open": 3,
+        "raised": {},
+        "shelved": 0,
+    }
     assert views.counter_item(Counter(buckets)) == counters
 
 
@@ -315,3 +413,15 @@ def test_the_codes_of_a_home_unit_are_no_telephone_number(kind_raw: str, shown: 
     detail = views.timeline_entry(Row(1, NOW, "sos", "raise", None, facts), False)["detail"]
     assert detail["kind_raw"] == shown  # type: ignore[index]
     assert detail["detail"]["text"] == "****0010"  # type: ignore[index]
+
+
+def test_a_card_says_how_old_it_is() -> None:
+    """An operator sees when somebody last checked what the card says, and by what assessment; local days count."""
+    now = datetime(2026, 3, 14, 16, 30, tzinfo=UTC)  # 00:30 of the 15th in China
+    ended = Assessment(assessor="third-party", on=date(2025, 3, 1), until=date(2026, 3, 14))
+    person = Person(id="p", name="Invented", confirmed_on="2026-03-14", confirmed_by="street-1", assessed=ended)
+    card = views.person_view(Register(), person, False, now)
+    assert card["confirmed"] == {"on": "2026-03-14", "by": "street-1", "days": 1}
+    assert card["assessed"] == {"by": "third-party", "on": date(2025, 3, 1), "until": date(2026, 3, 14), "over": True}
+    unknown = views.person_view(Register(), Person(id="q", name="Invented"), False, now)
+    assert (unknown["confirmed"], unknown["assessed"]) == ({"on": None, "by": None, "days": None}, None)

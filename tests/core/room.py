@@ -9,7 +9,8 @@ from gateway.core import decide
 from gateway.core.command import Command, on_command
 from gateway.core.escalation import on_deadline
 from gateway.core.incident import Action, Incident
-from gateway.core.orders import delivered, order_body
+from gateway.core.least_data import order_body
+from gateway.core.orders import delivered
 from gateway.core.register import Area, AreaKind, Device, Person, Register, Responder, ResponderKind
 from gateway.core.state import Draft, Record, Refusal, WorkingSet
 from gateway.event import Event, Kind, Phase, Position
@@ -53,9 +54,15 @@ POLICY = PolicyConfig(
 class Room:
     """Play a story: press, call, answer, command, advance; read what left and what stands."""
 
-    def __init__(self, policy: PolicyConfig = POLICY, hotlines: tuple[HotlineConfig, ...] = (), calls: CallsConfig | None = None) -> None:
+    def __init__(
+        self,
+        policy: PolicyConfig = POLICY,
+        hotlines: tuple[HotlineConfig, ...] = (),
+        calls: CallsConfig | None = None,
+        register: Register | None = None,
+    ) -> None:
         self.now = START
-        register = Register(district="honggu", persons=PERSONS, devices=DEVICES, responders=RESPONDERS, areas=AREAS, version="test")
+        register = register or Register(district="honggu", persons=PERSONS, devices=DEVICES, responders=RESPONDERS, areas=AREAS, version="test")
         self.working = WorkingSet(register, policy, calls or CallsConfig(), hotlines)
         self.records: list[Record] = []
         self.refusals: list[Refusal] = []
@@ -105,6 +112,14 @@ class Room:
         until = self.now + timedelta(seconds=seconds, minutes=minutes)
         while True:
             due = [(i.next_deadline[1], i.id, i.next_deadline[0]) for i in self.working.open_incidents if i.next_deadline is not None]
+            lapse = self.working.due.next()
+            if lapse is not None and lapse <= until and (not due or lapse <= min(due)[0]):
+                self.now = max(self.now, lapse)
+                names = self.working.due.take(self.now, 200)
+                draft = Draft(self.working)
+                decide.on_due(draft, names, self.now)
+                self._settle(draft)
+                continue
             if not due or min(due)[0] > until:
                 break
             at, name, deadline = min(due)

@@ -4,9 +4,11 @@ import msgspec
 import pytest
 
 from gateway.core.incident import Action, Flag, LegState, Outcome, State
+from gateway.core.joining import ALSO
+from gateway.core.register import Device, Register
 from gateway.errors import Refused
-from gateway.event import Kind, Phase, Position, Severity
-from tests.core.room import Room
+from gateway.event import ALARM_KINDS, Kind, Phase, Position, Severity
+from tests.core.room import AREAS, PERSONS, RESPONDERS, Room
 
 
 @pytest.fixture
@@ -54,6 +56,46 @@ def test_a_press_of_another_device_of_the_same_person_is_a_second_cry(room: Room
     room.press("w-wang")
     room.press("w-wang-2")
     assert room.only.cries == 2
+
+
+def test_an_order_names_what_else_cries(room: Room) -> None:
+    room.press("w-wang")
+    room.event(Kind.WATER_LEAK, "w-wang-2")
+    first, again = room.sent_to("station-7")
+    assert "also" not in first
+    assert (again["kind"], again["also"], again["device"]) == ("sos", ["water_leak"], "w-wang-2")
+    room.event(Kind.WATER_LEAK, "w-wang-2")
+    room.press("w-wang")
+    room.event(Kind.SMOKE, "w-wang-2")
+    room.event(Kind.LOW_BATTERY, "w-wang-2")
+    assert room.sent_to("station-7")[-1]["also"] == ["water_leak", "smoke"]
+
+
+def test_the_kind_that_a_worse_one_displaced_is_named_in_the_order_too(room: Room) -> None:
+    room.event(Kind.WATER_LEAK, "w-wang-2")
+    room.press("w-wang")
+    order = room.sent_to("station-7")[-1]
+    assert (order["kind"], order["also"]) == ("sos", ["water_leak"])
+
+
+def test_an_order_names_no_call_and_not_more_kinds_than_a_text_can_bear(room: Room) -> None:
+    room.call(Kind.CALL_OFFERED, "+8613800000001")
+    room.call(Kind.CALL_ANSWERED, "+8613800000001")
+    room.press("w-wang")
+    assert "also" not in room.sent_to("station-7")[-1]
+    kinds = [kind for kind in sorted(ALARM_KINDS) if kind not in (Kind.SOS, Kind.DURESS)]
+    for kind in kinds:
+        room.event(kind, "w-wang-2")
+    assert room.sent_to("station-7")[-1]["also"] == [kind.value for kind in kinds[-ALSO:]]
+
+
+def test_kinds_that_a_merger_brings_are_named_too(room: Room) -> None:
+    room.event(Kind.WATER_LEAK, "stranger")
+    leak = room.only.id
+    room.press("w-wang")
+    alarm = next(one.id for one in room.working.open_incidents if one.id != leak)
+    room.do("merge", leak, into=alarm)
+    assert room.only.also == (Kind.WATER_LEAK,)
 
 
 def test_what_the_device_itself_repeats_joins_without_sounding_again(room: Room) -> None:
@@ -171,7 +213,7 @@ def test_a_worse_alarm_raises_severity_and_orders(room: Room) -> None:
     assert room.only.severity is Severity.CRITICAL
     assert room.only.kind is Kind.FALL
     assert room.only.state is State.RAISED
-    assert [order["to"] for order in room.orders] == ["station-7"]
+    assert [order["to"] for order in room.orders] == ["station-7", "health-1"], "a fall: somebody to look, and somebody to treat"
 
 
 def test_a_lesser_alarm_never_lowers(room: Room) -> None:
@@ -239,9 +281,10 @@ def test_full_station_is_passed_over_with_a_reason(room: Room) -> None:
     assert b'"register":"test"' in decision.facts
 
 
-def test_illness_may_go_to_the_health_station(room: Room) -> None:
+def test_illness_takes_the_station_and_the_health_station(room: Room) -> None:
+    """The health station is nearer, and is kept for the order that only it can do."""
     room.event(Kind.MEDICAL, "w-wang")
-    assert room.orders[0]["to"] == "health-1"
+    assert [order["to"] for order in room.orders] == ["station-7", "health-1"]
 
 
 def test_the_whole_loop(room: Room) -> None:
@@ -402,3 +445,25 @@ def test_the_decision_of_an_operators_order_names_what_the_operator_chose(room: 
     assert facts["decision"]["rule"] == "operator"
     assert [name for name, verdict in verdicts.items() if verdict == "chosen"] == ["town"]
     assert set(verdicts.values()) == {"chosen", "off_duty", "fits"}
+
+
+def test_a_zone_of_a_panel_is_a_device_of_its_own_and_the_account_stands_for_the_others() -> None:
+    room = Room()
+    zones = [Device(id="4711:005", person="wang"), Device(id="4711:12", person="li"), Device(id="4711", home="house-1")]
+    room.working.use(Register(persons=PERSONS, devices=zones, responders=RESPONDERS, areas=AREAS))
+    for zone, key in (("005", "person:wang"), ("012", "person:li"), ("12", "person:li"), ("007", "home:house-1"), (None, "home:house-1")):
+        room.event(Kind.SMOKE, "4711", detail={} if zone is None else {"zone": zone})
+        assert room.working.incidents[str(room.records[-1].incident)].key == key, zone
+
+
+def test_the_end_in_one_zone_is_not_the_end_in_another() -> None:
+    room = Room()
+    room.event(Kind.WATER_LEAK, "4711", detail={"zone": "001"})
+    room.event(Kind.WATER_LEAK, "4711", phase=Phase.CLEAR, detail={"zone": "002"})
+    assert Flag.ENDED not in room.only.flags
+    room.event(Kind.WATER_LEAK, "4711", phase=Phase.CLEAR, detail={"zone": "001"})
+    assert Flag.ENDED in room.only.flags
+    room.event(Kind.WATER_LEAK, "4711", detail={"zone": "001"})
+    room.event(Kind.WATER_LEAK, "4711", detail={"zone": "002"})
+    room.event(Kind.WATER_LEAK, "4711", phase=Phase.CLEAR, detail={"zone": "002"})
+    assert Flag.ENDED not in room.only.flags

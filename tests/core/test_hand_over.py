@@ -195,7 +195,7 @@ def test_a_critical_matter_from_a_neighbour_is_ordered_like_any_other(room: Room
     record = {"eidoMessageIdentifier": "d-8", "lastUpdateTimeStamp": "2026-03-14T04:00:00Z", "incidentComponent": part}
     receive(room, json.dumps({**record, "callComponent": [{"callerNumber": WANG}]}).encode())
     assert (room.only.kind, room.only.person, room.only.state) == (Kind.FALL, "wang", State.RAISED)
-    assert [leg.responder for leg in room.only.legs] == ["station-7"]
+    assert [leg.responder for leg in room.only.legs] == ["station-7", "health-1"]
 
 
 @pytest.mark.parametrize(

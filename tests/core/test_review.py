@@ -294,10 +294,10 @@ def test_after_a_restart_a_cry_joins_the_same_incident_in_whatever_order_rows_ar
 
 
 def test_the_device_heard_last_is_forgotten_last(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.core.state.SEEN_LIMIT", 3)
+    monkeypatch.setattr("gateway.core.state.STRANGERS_LIMIT", 3)
     for device in ("a", "b", "c", "a", "d"):
         room.event(Kind.HEARTBEAT, device, phase=Phase.STATE)
-    assert list(room.working.seen) == ["wearables|c", "wearables|a", "wearables|d"]
+    assert list(room.working.strangers) == ["wearables|c", "wearables|a", "wearables|d"]
 
 
 def test_an_older_position_never_takes_the_place_of_a_newer_one(room: Room) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from servers import Mosquitto, Outsider, mosquitto, outsider, until  # noqa: F401
 
+from drivers.lines.mqtt_session import MqttSession
 from gateway.config import MqttChannelConfig
 from gateway.dispatch.contract import DeliveryError, Order
 from gateway.dispatch.mqtt import MAX_IN_FLIGHT, MqttChannel
@@ -130,6 +131,23 @@ async def test_a_cancelled_delivery_leaves_nothing_behind(channel_to) -> None:
     await asyncio.gather(delivery, return_exceptions=True)
     assert channel._unconfirmed == {}
     await mute.stop()
+
+
+async def test_who_cancels_at_the_moment_of_the_answer_is_heard(mosquitto, monkeypatch) -> None:  # noqa: F811
+    """Python 3.11's `wait_for` prefers an answer that is there to the cancellation, and the channel would go on for ever."""
+    channel = MqttChannel(MqttChannelConfig(broker=mosquitto.url))
+    connect = MqttSession.connect
+
+    async def connect_and_be_cancelled(session: MqttSession) -> None:
+        session._client._connected.add_done_callback(lambda _: task.cancel())
+        await connect(session)
+
+    monkeypatch.setattr(MqttSession, "connect", connect_and_be_cancelled)
+    task = asyncio.create_task(channel.run())
+    ended, _ = await asyncio.wait([task], timeout=10)
+    task.cancel()
+    assert ended, "the channel is still running"
+    assert task.cancelled()
 
 
 @pytest.mark.parametrize("responder", ["", "a/b", "+", "#", "a\0b"])

@@ -93,7 +93,8 @@ class Place:
         self.data.mkdir()
         self.config = folder / "gateway.toml"
         self.config.write_text(
-            f'[gateway]\ndistrict = "small"\ndata = "var"\n[console]\nenabled = false\n[calls]\narea_code = "0931"\nagents = {{"8001" = "李娜"}}\n'
+            f'[gateway]\ndistrict = "small"\ndata = "var"\n[console]\naccounts = false\nenabled = false\n'
+            f'[calls]\narea_code = "0931"\nagents = {{"8001" = "李娜"}}\n'
             f'[telephone]\nline = "pbx"\nring_s = {ring_s}\n[dispatch.phone]\nattempts = {attempts}\n'
             f'[policy.critical]\nacknowledge_s = 600\nreply_s = 600\norder = "at_once"\n{pbx.line()}{more}'
         )
@@ -199,7 +200,14 @@ async def test_a_resolved_incident_stops_the_ringing(tmp_path: Path, pbx: Pbx) -
         incident = (await cries(house)).id
         await wait_until(lambda: pbx.exchange.calls, "it rings")
         await house.command(Command(action=Action.ASSIGN, actor="李娜", incident=incident, facts={"to": "李娜"}))
-        await house.command(Command(action=Action.RESOLVE, actor="李娜", incident=incident, facts={"outcome": "false_alarm"}))
+        await house.command(
+            Command(
+                action=Action.RESOLVE,
+                actor="李娜",
+                incident=incident,
+                facts={"outcome": "false_alarm", "override": "no step of its plan is meant here"},
+            )
+        )
         await wait_until(lambda: not pbx.exchange.calls, "the telephone falls silent")
         await wait_until(lambda: not only(house).legs[0].pending, "the withdrawal is done")
         assert legs(only(house)) == [("station", "withdrawn")]

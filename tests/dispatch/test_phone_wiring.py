@@ -8,7 +8,7 @@ from gateway.app import House
 from gateway.cli import main
 from gateway.config import PhoneChannelConfig, SipChannelConfig, read_config
 from gateway.core.register import Register, Responder, ResponderKind
-from gateway.dispatch.outbox import _address
+from gateway.dispatch.outbox import address_of
 from gateway.dispatch.phone import PhoneChannel
 from gateway.dispatch.sip import SipChannel
 from gateway.errors import ConfigError
@@ -106,10 +106,10 @@ def test_the_number_rung_is_the_address_or_else_the_phone(tmp_path: Path) -> Non
     file = write(tmp_path, "", rows)
     register = read_register(read_config(file).district_folder)
     assert isinstance(register, Register)
-    assert {one.id: _address(one) for one in register.responders.values()} == {
+    assert {one.id: address_of(one) for one in register.responders.values()} == {
         "desk": "",
         "a": "+8617400000001",
         "b": "+869315550001",
         "c": "sip:c@pbx.example:5070",
     }
-    assert _address(Responder(id="m", name="m", kind=ResponderKind.STATION, channel="mqtt", phone="+8617400000001")) == ""
+    assert address_of(Responder(id="m", name="m", kind=ResponderKind.STATION, channel="mqtt", phone="+8617400000001")) == ""

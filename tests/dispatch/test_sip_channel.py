@@ -70,6 +70,7 @@ async def test_the_responder_reads_who_where_and_how_to_answer() -> None:
     ("more", "said"),
     [
         ({"repeat": 1}, "【12349】再次呼叫，SOS 求助 I100905："),
+        ({"also": ["water_leak", "smoke"]}, "】SOS 求助，另有漏水、烟雾 I100905："),
         ({"person": None}, "：设备 w1。"),
         ({"person": None, "position": {"lat": 36.3412345, "lon": 102.86, "source": "gnss"}}, "：设备 w1，位置 36.34123,102.86000。"),
         ({"person": {**PERSON, "address": ""}, "position": None}, "：王秀兰，86岁。"),

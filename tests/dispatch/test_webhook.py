@@ -1,6 +1,7 @@
 """The web hook channel against a real HTTP server."""
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import threading
@@ -26,6 +27,7 @@ class Receiver:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.answers: list[tuple[int, bytes]] = [(200, b"")]
+        self.encoding = ""
         self.may_answer = threading.Event()
         self.may_answer.set()
         receiver = self
@@ -38,6 +40,8 @@ class Receiver:
                 receiver.may_answer.wait(10)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
+                if receiver.encoding:
+                    self.send_header("Content-Encoding", receiver.encoding)
                 if 300 <= status < 400:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
@@ -189,3 +193,42 @@ async def test_every_fault_is_told(tmp_path: Path) -> None:
 
 def _raise(problems: list[str]) -> None:
     raise ConfigError(problems)
+
+
+async def test_the_time_is_signed_against_replay(receiver: Receiver, channel) -> None:
+    """What a receiver does: the second signature covers the time, so that an order kept by somebody cannot be sent again an hour later."""
+    times = iter((1_740_909_600.5, 1_740_909_700.0))
+    hook = channel(now=lambda: next(times))
+    for repeat in (0, 1):
+        await hook.deliver(order(receiver.url, repeat=repeat))
+    stamps = []
+    for _, headers, body in receiver.requests:
+        stamps.append(headers["x-timestamp"])
+        wanted = hmac.new(SECRET, headers["x-timestamp"].encode() + b"." + body, hashlib.sha256).hexdigest()
+        assert headers["x-signature-timed"] == f"sha256={wanted}"
+    assert stamps == ["1740909600", "1740909700"]
+
+
+async def test_an_answer_that_never_ends_or_breaks_off_is_no_answer(receiver: Receiver, channel) -> None:
+    """The order is delivered, whatever stands in the body."""
+    answers: list[tuple[str, bytes]] = []
+    hook = channel(answered=lambda responder, body: answers.append((responder, body)))
+    for body in (b"\xff\xfe garbage", b"<html>", b"[]"):
+        receiver.answers = [(200, body)]
+        await hook.deliver(order(receiver.url))
+    assert [body for _, body in answers] == [b"\xff\xfe garbage", b"<html>", b"[]"], "read by the one who reads stations' replies, and rejected there"
+
+
+async def test_a_packed_answer_is_not_unpacked(receiver: Receiver, channel) -> None:
+    """825 octets that are 400 MB unpacked: the loop that alarms need would stand still for a second."""
+    answers: list[bytes] = []
+    hook = channel(answered=lambda _responder, body: answers.append(body))
+    receiver.encoding = "gzip, gzip"
+    receiver.answers = [(200, gzip.compress(gzip.compress(b'{"delivery": "d1", "answer": "accept"}')))]
+    await hook.deliver(order(receiver.url))
+    assert receiver.requests[0][1]["accept-encoding"] == "identity"
+    assert answers == []
+
+
+async def test_a_name_that_is_none_is_a_bad_address(channel) -> None:
+    assert await failure(channel().deliver(order("http://xn--/"))) == ("bad_address", False)

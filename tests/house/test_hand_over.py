@@ -30,7 +30,7 @@ class Hotline:
         (folder / "neighbour.secret").write_text(secret)
         self.config = folder / "gateway.toml"
         self.config.write_text(
-            f'[gateway]\ndata = "var"\n[console]\nlisten = "127.0.0.1:{port}"\n[calls]\nhotlines = ["{number}", "{neighbour}"]\n'
+            f'[gateway]\ndata = "var"\n[console]\naccounts = false\nlisten = "127.0.0.1:{port}"\n[calls]\nhotlines = ["{number}", "{neighbour}"]\n'
             f'[[hotline]]\nnumber = "{neighbour}"\nsecret_file = "neighbour.secret"\n'
             f'hand_over = "http://127.0.0.1:{neighbour_port}/api/v1/hand-overs"\n'
         )

@@ -19,7 +19,7 @@ from desk import Desk
 from house import District, Setting
 from servers import until
 from telephone_house import TelephoneHouse
-from test_kill import CAUGHT_UP_S, slow_disk
+from test_kill import CAUGHT_UP_S, kill_again_and_again, proven, slow_disk
 
 from simulators.home_unit import HomeUnit
 from simulators.pbx import Outcome, Pbx, plan_of
@@ -28,9 +28,7 @@ from simulators.stations import Behaviour, Stations
 
 KILLS, LONG_KILLS = 5, 50
 IN_THE_START = 0.3  # of all kills fall into the start
-DURING_START_S = 1.6  # a start takes about one second
 UNDER_LOAD_S = 1.5
-SLOW_LIVES = 0.75  # of all; on a fast disk hardly a kill falls between a message and its commit
 UNITS = 12  # every other one over TCP
 PRESS_S = (0.05, 0.5)
 AGAIN_S = 0.2  # so long a unit waits before it begins its list of receivers anew
@@ -193,12 +191,22 @@ async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
         async with house, Pbx(house.hep, area_code="0931", seed=seed) as mirrored:
             crowd = Crowd(house, {"asterisk": asterisk, "freeswitch": freeswitch, "pbx": mirrored}, seed)
             desk = Desk(house, seed=seed)
+
+            async def live() -> None:
+                """Prove that nothing of the lives before is gone, then go on for a while. From when to when it lived counts for the calls."""
+                await house.ready()
+                began = time.time()
+                await _catch_up(house, crowd, desk)
+                assert crowd.contradictions() == []
+                assert await house.unbalanced() == {}
+                await asyncio.sleep(chance.uniform(0, UNDER_LOAD_S))
+                crowd.spans.append((began, time.time()))
+
             house.start()
             await house.ready()
-            began = time.time()
             async with crowd.playing():
                 crying, watching = asyncio.create_task(crowd.cry()), asyncio.create_task(desk.run())
-                in_the_start = await _kill_again_and_again(house, crowd, desk, chance, kills, slow, began)
+                in_the_start = await kill_again_and_again(house, chance, kills, slow, live, IN_THE_START)
                 await _catch_up(house, crowd, desk)
                 crowd.spans.append((time.time(), float("inf")))
                 crowd.goes_on = False
@@ -212,9 +220,7 @@ async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
                 assert await house.stop() == 0
-        proof = house.run("journal", "verify")
-        assert proof.returncode == 0, proof.stderr
-        assert house.said('"level": "error"') == house.said('"level":"error"') == 0, house.tail()
+        whole = proven(house)
         assert crowd.journalled() == []
         judged = crowd.judge_calls(desk.rows)
         assert judged.faults == []
@@ -222,33 +228,8 @@ async def kill_and_restart(folder: Path, seed: int, kills: int) -> str:
         return (
             f"seed {seed}: {kills} kills ({in_the_start} in the start), {len(crowd.confirmed)} presses taken over, 0 lost, 0 twice; "
             f"{judged.told} calls told, {judged.inferred} ended as inferred, {judged.call_backs} to be rung back, {judged.unheard} never heard of; "
-            f"{len(crowd.stations.orders)} orders, 0 under two ids; {len(desk.taken)} taken, 0 undone; {proof.stdout.strip().partition(';')[0]}"
+            f"{len(crowd.stations.orders)} orders, 0 under two ids; {len(desk.taken)} taken, 0 undone; {whole}"
         )
-
-
-async def _kill_again_and_again(
-    house: TelephoneHouse, crowd: Crowd, desk: Desk, chance: random.Random, kills: int, slow: dict[str, str], since: float
-) -> int:
-    """Each life ends at a random instant; each longer one first proves that nothing of the lives before it is gone."""
-    in_the_start = 0
-    for number in range(kills):
-        if number and chance.random() < IN_THE_START:
-            in_the_start += 1
-            await asyncio.sleep(chance.uniform(0, DURING_START_S))  # the random instant itself, no waiting for anything
-        else:
-            if number:
-                await house.ready()
-                since = time.time()
-            await _catch_up(house, crowd, desk)
-            assert crowd.contradictions() == []
-            assert await house.unbalanced() == {}
-            await asyncio.sleep(chance.uniform(0, UNDER_LOAD_S))
-            crowd.spans.append((since, time.time()))
-        assert house.is_running, f"the gateway ended by itself: {house.tail()}"
-        house.kill()
-        house.setting.environment = slow if chance.random() < SLOW_LIVES else {}
-        house.start()
-    return in_the_start
 
 
 async def _catch_up(house: TelephoneHouse, crowd: Crowd, desk: Desk) -> None:

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DataError
 from drivers.contract import DUPLICATE, STORED, Rejected, Signal, Verdict, to_event
 from gateway import pipeline as pipeline_module
 from gateway.core import decide, state
+from gateway.core.command import Command
+from gateway.core.incident import Action
 from gateway.core.register import Device, Person, Register, Responder, ResponderKind
 from gateway.core.state import WorkingSet
 from gateway.dispatch.contract import DeliveryError, Order
@@ -99,7 +101,7 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     path = Running(folder)
     path.store.open()
     found = path.store.load()
-    path.working.restore(found.incidents, found.calls, found.known, found.seen)
+    path.working.restore(found.incidents, found.calls, found.known, found.seen, found.standings)
     path.working.next_number, path.working.opened, path.working.closed = found.next_number, found.opened, found.closed
     core = asyncio.create_task(path.pipeline.run())
     path.pipeline.resume()
@@ -156,6 +158,29 @@ def poisoned(device: str) -> Callable[[Batch], None]:
             raise DataError("INSERT", {}, Exception("value out of range"))
 
     return fault
+
+
+async def test_what_a_closed_incident_still_has_to_say_leaves_after_a_restart(tmp_path: Path) -> None:
+    """The station hears that nobody waits for it, although the house fell right after the incident was closed."""
+
+    def no_broker(_: Order) -> None:
+        raise DeliveryError("no_broker", retry=True)
+
+    async with running(tmp_path) as path:
+        await path.pipeline.receive([cry()])
+        await until(lambda: path.stations.delivered, "an order")
+        path.stations.fault = no_broker
+        (name,) = path.working.incidents
+        for action, facts in ((Action.ACKNOWLEDGE, {}), (Action.RESOLVE, {"outcome": "helped"}), (Action.CALL_BACK, {})):
+            await path.pipeline.command(Command(action=action, actor="Li Na", incident=name, facts=dict(facts)))
+        assert path.working.incidents[name].is_leaving
+    async with running(tmp_path) as path:
+        await until(lambda: path.stations.delivered, "an order")
+        assert b'"withdrawn":true' in path.stations.delivered[0].body
+        await until(lambda: not path.working.incidents[name].is_leaving, "it has left")
+        assert (path.working.opened, path.working.closed, list(path.working.open_incidents)) == (1, 1, [])
+    async with running(tmp_path) as path:
+        assert path.working.incidents == {}, "said once"
 
 
 async def test_store_refuses_once(tmp_path: Path) -> None:
@@ -387,3 +412,33 @@ async def test_deadlines_wait_for_the_store(tmp_path: Path, monkeypatch: pytest.
         await until(lambda: path.pipeline.is_store_down, "the deadline was tried")
         path.store.fault = lambda _: None
         await until(lambda: "escalate" in [row.kind for row in path.store.journal()], "it is handled")
+
+
+async def test_that_a_press_is_over_is_on_disk_when_its_report_is_answered(tmp_path: Path) -> None:
+    """Told as no journalled kind, and nothing else in its batch. Killed now, the next press must be news."""
+    at = datetime.now(UTC)
+    pressed = Event(kind=Kind.SOS, line="wearables", device="w-0", received_at=at, occurred_at=at, edge="bit 0", dedup="1")
+    over = Event(kind=Kind.TELEMETRY, phase=Phase.CLEAR, line="wearables", device="w-0", received_at=at, occurred_at=at, edge="bit 0")
+    async with running(tmp_path) as path:
+        for event, is_set in ((pressed, True), (over, False)):
+            assert await path.pipeline.receive([event]) == [STORED]
+            seen = dict(path.store.load().seen)["wearables|w-0"]
+            assert {edge.name: edge.is_set for edge in seen.edges}["bit 0"] is is_set
+
+
+async def test_what_is_over_leaves_no_deadline_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of an incident sets another deadline, hours ahead for some: those of closed ones do not wait in memory until then."""
+    monkeypatch.setattr(pipeline_module, "CLOSED_KEPT", timedelta(0))
+    monkeypatch.setattr(pipeline_module, "TIMERS_SPARE", 0)
+    async with running(tmp_path) as path:
+        for number in range(5):
+            await path.pipeline.receive([cry(f"w-{number}")])
+        await until(lambda: len(path.stations.delivered) == 5, "the orders")
+        first, *others = sorted(path.working.incidents)
+        for name in others:
+            for action, facts in ((Action.ACKNOWLEDGE, {}), (Action.RESOLVE, {"outcome": "helped"}), (Action.CALL_BACK, {})):
+                await path.pipeline.command(Command(action=action, actor="Li Na", incident=name, facts=dict(facts)))
+        await until(lambda: list(path.working.incidents) == [first], "the closed ones are let go of")
+        await until(lambda: len(path.pipeline._timers) <= 2, "and so are their deadlines")
+        assert set(path.pipeline._armed) == {first}
+        assert path.pipeline._armed[first] == path.working.incidents[first].next_deadline[1]  # type: ignore[index]

@@ -117,11 +117,10 @@ class Restarts(RuleBasedStateMachine):
     @precondition(lambda self: self.working.by_delivery)
     @rule(word=answers, pick=picks, wrong=st.booleans())
     def answer(self, word: Kind, pick: int, wrong: bool) -> None:
-        delivery = sorted(self.working.by_delivery)[pick % len(self.working.by_delivery)]
-        leg = self.working.incidents[self.working.by_delivery[delivery]].leg(delivery)
-        assert leg is not None
+        legs = [leg for name in sorted(self.working.incidents) for leg in self.working.incidents[name].legs]  # ids are drawn anew in each run
+        leg = legs[pick % len(legs)]
         responder = "two" if wrong and pick % 5 == 0 else leg.responder
-        self.event(word, "replies", responder, phase=Phase.STATE, detail={"delivery": delivery, "by": "somebody"})
+        self.event(word, "replies", responder, phase=Phase.STATE, detail={"delivery": leg.delivery, "by": "somebody"})
 
     @precondition(lambda self: any(leg.pending for incident in self.working.incidents.values() for leg in incident.legs))
     @rule(pick=picks, failed=st.booleans())

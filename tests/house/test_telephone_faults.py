@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from house import House, Setting
 from servers import until
 from telephone_house import TelephoneHouse, started
@@ -24,7 +25,6 @@ from simulators.exchange.model import Exchange
 from simulators.home_unit import HomeUnit, Said
 from simulators.pbx import AMI_SECRET, AMI_USER, Outcome, Pbx
 from simulators.stations import Behaviour, Stations
-from tests.sip.certificate import certificate
 from tests.sip.sip_peer import Connection, Datagrams, ok, read, request
 
 USUAL_S = 2.0  # from the press to the order at the station; tenths of a second are usual, a loaded machine is given time
@@ -149,7 +149,9 @@ async def test_who_is_refused_disturbs_nobody(tmp_path: Path) -> None:
     async with street(house) as stations, contextlib.AsyncExitStack() as stack:
         liar = await stack.enter_async_context(house.unit(0, password="wrong-0"))
         good = [
-            await stack.enter_async_context(house.unit(number, [house.receiver(("udp", "tcp")[number % 2])], password=f"right-{number}"))
+            await stack.enter_async_context(
+                house.unit(number, [house.receiver(("udp", "tcp")[number % 2])], password=f"right-{number}", t1_s=0.5, answer_s=10.0)
+            )
             for number in range(1, 9)
         ]
         nuisances = [asyncio.create_task(part) for part in (_lies(liar), _babbles(house.sip), _shouts(house.sip))]
@@ -157,7 +159,7 @@ async def test_who_is_refused_disturbs_nobody(tmp_path: Path) -> None:
         for unit in good:
             began = time.monotonic()
             said = await unit.alarm()
-            assert said.outcome == "confirmed"
+            assert said.outcome == "confirmed", said
             await heard(stations, unit.cid)
             took.append(time.monotonic() - began)
         for task in nuisances:
@@ -362,7 +364,7 @@ class Guarded(AmiServer):
 
 
 async def test_a_renewed_certificate_counts_from_the_next_connection(tmp_path: Path) -> None:
-    key, chain = certificate(tmp_path)
+    chain, key = self_signed(tmp_path, "cert")
     old = chain.read_bytes()
     port = free_port()
     house = TelephoneHouse(tmp_path, tls=port, units=f'key_file = "{key}"\ncertificate_file = "{chain}"')
@@ -370,7 +372,7 @@ async def test_a_renewed_certificate_counts_from_the_next_connection(tmp_path: P
         device, cid = await Connection.open(port, tls=_believing(old)), house.district.unit(3)
         assert (await device.ask(message(cid, "before", transport="TLS"))).code == 200
         await heard(stations, cid)
-        certificate(tmp_path)
+        self_signed(tmp_path, "cert")
         assert chain.read_bytes() != old
         with pytest.raises(ssl.SSLCertVerificationError):
             await Connection.open(port, tls=_believing(old))

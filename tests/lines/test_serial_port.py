@@ -90,11 +90,10 @@ class Store:
 
 
 class House:
-    """One supervised serial line on one cable."""
+    """One supervised line."""
 
-    def __init__(self, cable: Cable, codec: str, **settings: object) -> None:
-        config = LineConfig(name="panel", codec=codec, listen=f"serial:{cable.path}:baudrate=9600", **settings)  # type: ignore[arg-type]
-        self.cable = cable
+    def __init__(self, codec: str, **settings: object) -> None:
+        config = LineConfig(name="panel", codec=codec, **settings)  # type: ignore[arg-type]
         self.store = Store()
         self.status = LineStatus("panel")
         self._task = asyncio.create_task(keep_running(build_line(config, CallsConfig()), self.store.emit, self.status))
@@ -107,6 +106,14 @@ class House:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
+class SerialHouse(House):
+    """... on one cable."""
+
+    def __init__(self, cable: Cable, codec: str, **settings: object) -> None:
+        super().__init__(codec, listen=f"serial:{cable.path}:baudrate=9600", **settings)
+        self.cable = cable
+
+
 @pytest.fixture
 async def cable(tmp_path: Path) -> AsyncIterator[Cable]:
     cable = Cable(tmp_path / "panel0")
@@ -115,22 +122,22 @@ async def cable(tmp_path: Path) -> AsyncIterator[Cable]:
 
 
 @pytest.fixture
-async def espa(cable: Cable) -> AsyncIterator[House]:
-    house = House(cable, "espa444")
+async def espa(cable: Cable) -> AsyncIterator[SerialHouse]:
+    house = SerialHouse(cable, "espa444")
     await house.is_live()
     yield house
     await house.stop()
 
 
 @pytest.fixture
-async def buttons(cable: Cable) -> AsyncIterator[House]:
-    house = House(cable, "ascii_button", options={"learned": {"5393": ""}})
+async def buttons(cable: Cable) -> AsyncIterator[SerialHouse]:
+    house = SerialHouse(cable, "ascii_button", options={"learned": {"5393": ""}})
     await house.is_live()
     yield house
     await house.stop()
 
 
-async def test_receipt_after_the_store_and_polls_answered_meanwhile(espa: House) -> None:
+async def test_receipt_after_the_store_and_polls_answered_meanwhile(espa: SerialHouse) -> None:
     await espa.cable.asks(SELECT, ACK)
     espa.store.open.clear()
     espa.cable.send(CALL)
@@ -142,7 +149,7 @@ async def test_receipt_after_the_store_and_polls_answered_meanwhile(espa: House)
     await espa.cable.asks(EOT + b"2\x05", EOT)
 
 
-async def test_polls_do_not_wait_for_the_disk(espa: House) -> None:
+async def test_polls_do_not_wait_for_the_disk(espa: SerialHouse) -> None:
     await espa.cable.asks(SELECT, ACK)
     espa.store.open.clear()
     espa.cable.send(CALL)
@@ -153,7 +160,7 @@ async def test_polls_do_not_wait_for_the_disk(espa: House) -> None:
     await espa.cable.asks(EOT + b"2\x05", EOT)  # and the late receipt was not sent into this dialogue
 
 
-async def test_store_down_asks_the_panel_to_repeat(espa: House) -> None:
+async def test_store_down_asks_the_panel_to_repeat(espa: SerialHouse) -> None:
     await espa.cable.asks(SELECT, ACK)
     espa.store.verdict = Verdict("refused", "store_down", retry=True)
     await espa.cable.asks(CALL, b"2\x15")
@@ -162,7 +169,7 @@ async def test_store_down_asks_the_panel_to_repeat(espa: House) -> None:
     assert espa.store.kinds == ["sos"]
 
 
-async def test_bad_check_is_refused_and_kept(espa: House) -> None:
+async def test_bad_check_is_refused_and_kept(espa: SerialHouse) -> None:
     await espa.cable.asks(SELECT, ACK)
     await espa.cable.asks(CALL[:-1] + b"\x00", b"1\x15")
     await wait_until(lambda: espa.store.kinds == ["rejected bad_bcc"])
@@ -170,7 +177,7 @@ async def test_bad_check_is_refused_and_kept(espa: House) -> None:
     assert espa.store.kept[0].line == "panel"
 
 
-async def test_unplugged_and_plugged_in_again(espa: House) -> None:
+async def test_unplugged_and_plugged_in_again(espa: SerialHouse) -> None:
     espa.cable.unplug()
     await wait_until(lambda: espa.store.kinds == ["line_lost"], "line_lost")
     assert espa.status.state is LineState.LOST
@@ -181,7 +188,7 @@ async def test_unplugged_and_plugged_in_again(espa: House) -> None:
     assert espa.store.kinds[3:] == ["sos"]
 
 
-async def test_notices_wait_for_the_store(espa: House) -> None:
+async def test_notices_wait_for_the_store(espa: SerialHouse) -> None:
     espa.store.verdict = Verdict("refused", "store_down", retry=True)
     espa.cable.unplug()
     await wait_until(lambda: espa.store.asked >= 2, "the notice is tried again")
@@ -190,7 +197,7 @@ async def test_notices_wait_for_the_store(espa: House) -> None:
     await wait_until(lambda: espa.store.kinds == ["line_lost", "line_restored", "gap"])
 
 
-async def test_port_is_closed_before_the_loss_is_told(espa: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_port_is_closed_before_the_loss_is_told(espa: SerialHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     from twisted.internet import reactor
 
     [port] = [reader for reader in reactor.getReaders() if isinstance(reader, ExclusivePort)]
@@ -207,8 +214,8 @@ async def test_port_is_closed_before_the_loss_is_told(espa: House, monkeypatch: 
     assert was_open == [False]
 
 
-async def test_port_is_ours_alone(espa: House, cable: Cable) -> None:
-    second = House(cable, "espa444")
+async def test_port_is_ours_alone(espa: SerialHouse, cable: Cable) -> None:
+    second = SerialHouse(cable, "espa444")
     await wait_until(lambda: second.status.state is LineState.LOST)
     assert second.status.reason == f"cannot open {cable.path}: another program has it open"
     await second.stop()
@@ -216,14 +223,14 @@ async def test_port_is_ours_alone(espa: House, cable: Cable) -> None:
 
 async def test_a_port_that_is_not_there_is_told_once(cable: Cable) -> None:
     cable.unplug()
-    house = House(cable, "espa444")
+    house = SerialHouse(cable, "espa444")
     await wait_until(lambda: house.status.state is LineState.LOST)
     assert house.status.reason == f"cannot open {cable.path}: No such file or directory"
     await house.stop()
 
 
 async def test_silence_is_suspect_until_heard(cable: Cable) -> None:
-    house = House(cable, "espa444", silence_s=0.1)
+    house = SerialHouse(cable, "espa444", silence_s=0.1)
     await wait_until(lambda: house.store.kinds == ["line_lost"])
     assert (house.status.state, house.status.reason) == (LineState.SUSPECT, "silent for 0.1 s")
     assert isinstance(house.store.kept[0], Event)
@@ -233,7 +240,7 @@ async def test_silence_is_suspect_until_heard(cable: Cable) -> None:
     await house.stop()
 
 
-async def test_buttons_are_held_while_the_store_is_down(buttons: House) -> None:
+async def test_buttons_are_held_while_the_store_is_down(buttons: SerialHouse) -> None:
     buttons.store.verdict = Verdict("refused", "store_down", retry=True)
     buttons.cable.send(b"5393\r\n5393\r\n17\r\n")
     await wait_until(lambda: buttons.store.asked >= 2, "emitted again: nobody else will repeat it")
@@ -243,8 +250,8 @@ async def test_buttons_are_held_while_the_store_is_down(buttons: House) -> None:
     assert buttons.cable.read() == b""
 
 
-async def test_buttons_read_before_unplugging_are_stored_after_it(buttons: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.lines.serial_port.STORE_S", 0.05)
+async def test_buttons_read_before_unplugging_are_stored_after_it(buttons: SerialHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.lines.conversing.STORE_S", 0.05)
     buttons.store.verdict = Verdict("refused", "store_down", retry=True)
     buttons.cable.send(b"5393\r\n")
     await wait_until(lambda: buttons.store.asked >= 1)

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from servers import program
 from waiting import free_port, wait_until
 
@@ -26,20 +27,6 @@ from tests.sip.sip_peer import Connection, Datagrams, Store, Told, a_line, ok, r
 from tests.sip.test_user_agent import ALARM, proof
 
 LOCAL_TCP = "tcp:0:interface=127.0.0.1"
-
-
-def certificate(folder: Path, name: str = "localhost") -> tuple[str, str]:
-    """A key and a certificate that signs itself: (key file, certificate file)."""
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            *(program("openssl"), *"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()),
-            *("-keyout", str(key), "-out", str(cert), "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return str(key), str(cert)
 
 
 def trusting(cert: str) -> ssl.SSLContext:
@@ -348,7 +335,7 @@ async def test_answers_to_connections_that_are_gone_open_no_more_than_half_of_ou
 
 
 async def test_tls_and_a_renewed_certificate(tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path)
+    cert, key = map(str, self_signed(tmp_path))
     store = Store()
     line = a_line(also=[f"ssl:0:privateKey={key}:certKey={cert}:interface=127.0.0.1"])
     async with running(line, store):
@@ -358,13 +345,13 @@ async def test_tls_and_a_renewed_certificate(tmp_path: Path) -> None:
         assert (await connection.ask(request(transport="TLS"))).code == 200
         await connection.close()
         old = trusting(cert)
-        certificate(tmp_path)
+        self_signed(tmp_path)
         with pytest.raises(ssl.SSLError):
             await Connection.open(port, tls=old)
         connection = await Connection.open(port, tls=trusting(cert))
         assert (await connection.ask(request(transport="TLS", branch="z9hG4bK2", cseq=2))).code == 200
         await connection.close()
-        (tmp_path / "cert.pem").write_text("half written")  # the old one stays in force
+        (tmp_path / "certificate.pem").write_text("half written")  # the old one stays in force
         connection = await Connection.open(port, tls=trusting_anybody())
         await connection.close()
     assert len(store.events) == 2
@@ -379,7 +366,7 @@ def trusting_anybody() -> ssl.SSLContext:
 
 
 async def test_old_tls_is_refused(tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path)
+    cert, key = map(str, self_signed(tmp_path))
     async with running(a_line(also=["ssl:0:interface=127.0.0.1"], key_file=key, certificate_file=cert), Store()) as line:
         asked = f"127.0.0.1:{line.ports[1][2]}"
         process = await asyncio.create_subprocess_exec(
@@ -397,7 +384,7 @@ async def test_old_tls_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_text_by_each_transport(tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path)
+    cert, key = map(str, self_signed(tmp_path))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     told: list[bytes] = []
@@ -429,7 +416,7 @@ async def test_a_text_by_each_transport(tmp_path: Path) -> None:
 
 
 async def test_a_certificate_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path, "another.example")
+    cert, key = map(str, self_signed(tmp_path, hosts=("another.example",)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     async with talking(ca_file=cert) as (_peer, _store, line):
@@ -657,7 +644,7 @@ def test_a_password_never_stands_in_a_fault(tmp_path: Path) -> None:
 def test_all_options_together_can_be_built(tmp_path: Path) -> None:
     passwords = tmp_path / "sip.toml"
     passwords.write_text('[devices]\nalarm-01 = "s3cret"\n[accounts]\n12349 = "hush"\n')
-    key, cert = certificate(tmp_path)
+    cert, key = map(str, self_signed(tmp_path))
     options = {
         "also": ["tcp:5060:interface=127.0.0.1", f"ssl:5061:privateKey={key}:certKey={cert}"],
         "sources": ["127.0.0.0/8", "::1"],
@@ -709,7 +696,7 @@ async def test_what_the_line_counts_is_on_metrics() -> None:
 
 
 async def test_a_site_may_do_without_udp(tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path)
+    cert, key = map(str, self_signed(tmp_path))
     async with running(a_line("ssl:0:interface=127.0.0.1", key_file=key, certificate_file=cert), store := Store()) as line:
         assert [transport for transport, _, _ in line.ports] == ["tls"]
         connection = await Connection.open(line.port or 0, tls=trusting(cert))

@@ -6,17 +6,15 @@ import json
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import self_signed
 from servers import Mosquitto, Outsider, free_port, mosquitto, outsider, program, until  # noqa: F401
 
 from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
+from drivers.lines import broker
 from drivers.lines.broker import BrokerLine
 from drivers.lines.mqtt_session import Broker, MqttSession
 from drivers.registry import build_line
@@ -164,6 +162,27 @@ async def test_order_is_kept_and_whatever_has_arrived_is_one_group(mosquitto, ou
         line.split("Mid: ")[1].split(",")[0] for line in mosquitto.log.read_text().splitlines() if "Received PUBACK from gateway-wearables" in line
     ]
     assert mids == [str(number) for number in range(1, 302)]
+
+
+async def test_signs_of_life_wait_for_others_and_an_alarm_takes_them_along(outsider, start, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setattr(broker, "LINGER_S", 3600.0)
+    pipeline = Pipeline()
+    line = await start(pipeline)
+    await outsider.publish("wearables/w-1/event", *(json.dumps({"kind": "heartbeat", "seq": number}) for number in range(3)))
+    await until(lambda: line.line._connection._held == 3, "all read")
+    assert pipeline.groups == []
+    await outsider.publish("wearables/w-2/event", cry(3))
+    await until(lambda: len(pipeline.stored) == 4, "all stored")
+    assert pipeline.sequences == [0, 1, 2, 3]
+    assert len(pipeline.groups) == 1
+
+
+async def test_a_sign_of_life_alone_is_told_all_the_same(mosquitto, outsider, start) -> None:  # noqa: F811
+    pipeline = Pipeline()
+    await start(pipeline)
+    await outsider.publish("wearables/w-1/event", json.dumps({"kind": "heartbeat", "seq": 1}))
+    await until(lambda: pipeline.sequences == [1], "stored")
+    await until(lambda: mosquitto.said("Received PUBACK from gateway-wearables") == 1, "its receipt")
 
 
 async def test_rejected_messages_are_acknowledged_once_the_rejection_is_stored(mosquitto, outsider, start) -> None:  # noqa: F811
@@ -327,26 +346,12 @@ async def test_login_with_a_password_from_a_file(tmp_path: Path) -> None:
         await server.stop()
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(hours=1), now + timedelta(hours=1))
-    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    certificate = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256())
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return folder / "cert.pem", folder / "key.pem"
-
-
 @pytest.mark.filterwarnings(
     "ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
 )  # paho leaves the socket of a refused handshake to the collector
 async def test_tls_with_an_authority_of_our_own(tmp_path: Path) -> None:
     """Decrypted bytes that the selector cannot see are read too: small limits make the line pause in the middle of TLS records."""
-    certificate, key = make_certificate(tmp_path)
+    certificate, key = self_signed(tmp_path)
     server = Mosquitto(tmp_path)
     tls_port = free_port()
     server.add(f"listener {tls_port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\nallow_anonymous true\n")
@@ -377,6 +382,20 @@ async def test_no_alarm_waits_for_nagle(mosquitto) -> None:  # noqa: F811
     assert isinstance(connection, socket.socket)
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await session.close()
+
+
+async def test_cancelled_while_subscribing(mosquitto, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
+    """The answer comes all the same, and nobody's log has a traceback of it."""
+    session = MqttSession(Broker.parse(mosquitto.url), client_id="stopped", kept=False)
+    await session.connect()
+    subscribing = asyncio.create_task(session.subscribe(["a/#"]))
+    await asyncio.sleep(0)  # one turn: it has asked
+    subscribing.cancel()
+    await asyncio.gather(subscribing, return_exceptions=True)
+    assert subscribing.cancelled()
+    await session.subscribe(["b/#"])  # answered after the first
+    await session.close()
+    assert "Unexpected message ID" not in caplog.text
 
 
 async def test_cancelled_while_connecting() -> None:

@@ -31,6 +31,15 @@ def test_who_says_no_name_answers_as_the_responder() -> None:
     assert got.detail == {"delivery": "0190", "by": "honggu-01"}
 
 
+def test_a_provider_promises_a_time_and_says_that_a_meal_was_not_taken_in() -> None:
+    got = read('{"delivery":"0190","answer":"accept","promised_at":"2026-03-15T09:00:00+08:00"}')
+    assert isinstance(got, Signal)
+    assert got.detail["promised_at"] == "2026-03-15T01:00:00+00:00"
+    got = read('{"delivery":"0190","answer":"done","outcome":"not_taken"}')
+    assert isinstance(got, Signal)
+    assert got.detail["outcome"] == "not_taken"
+
+
 def test_identity() -> None:
     def dedup(payload: str, topic: str = "stations/honggu-01/reply") -> str | None:
         got = read(payload, topic)
@@ -56,6 +65,9 @@ def test_identity() -> None:
         (b"[]", "bad_field"),
         (b'{"answer":"accept"}', "bad_field"),
         (b'{"delivery":5,"answer":"accept"}', "bad_field"),
+        (b'{"delivery":"d","answer":"accept","promised_at":"2026-03-15T09:00:00"}', "bad_field"),
+        (b'{"delivery":"d","answer":"accept","promised_at":"0001-01-01T00:00:00+08:00"}', "bad_field"),
+        (b'{"delivery":"d","answer":"done","outcome":"eaten"}', "bad_field"),
         (b'{"delivery":"d","answer":"perhaps"}', "unknown_answer"),
         (b'{"delivery":"d","answer":"resolve"}', "unknown_answer"),
         (b'{"delivery":"","answer":"accept"}', "bad_delivery"),

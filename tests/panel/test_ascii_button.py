@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.contract import Signal
-from drivers.panel.ascii_button import AsciiButtonOptions, AsciiButtons
+from drivers.panel.ascii_button import GAPS_S, AsciiButtonOptions, AsciiButtons
 from gateway.event import Kind, Phase
 
 VECTORS = tomllib.loads((Path(__file__).parent.parent / "vectors" / "panel" / "ascii_button.toml").read_text())
 LINES = [row["text"].encode() + b"\r\n" for row in VECTORS["line"]]
-OPTIONS = AsciiButtonOptions(learned={"000005:2": "", "0c2f1a:04": "help", "5393": "sos"})
+OPTIONS = AsciiButtonOptions(learned={"000005:2": "", "0c2f1a:04": "help", "5393": "sos", "123456": "smoke", "1bb4": "help"})
 PRESS = LINES[0]
 
 
@@ -90,9 +90,27 @@ def test_counter_gap_is_noted_once_a_minute_and_added_up() -> None:
     gap, _ = signals(codec, b"20;03;OK;\n", 0.0)
     assert (gap.kind, gap.detail) == (Kind.GAP, {"lost_lines": 2})
     assert len(signals(codec, b"20;05;OK;\n", 30.0)) == 1
-    gap, _ = signals(codec, b"20;08;OK;\n", 61.0)
+    gap, _, _ = signals(codec, b"20;08;OK;\n", 61.0)
     assert gap.detail == {"lost_lines": 3}
     assert len(signals(codec, b"20;00;Nodo RadioFrequencyLink;\n", 200.0)) == 1, "a receiver that started anew"
+
+
+def test_repeated_gaps_are_a_notice_that_ends() -> None:
+    codec = receiver()
+    codec.receive_data(b"20;00;OK;\n", 0.0)
+    found = [signals(codec, f"20;{counter:02X};OK;\n".encode(), now) for counter, now in ((5, 1.0), (10, 100.0), (15, 200.0), (20, 300.0))]
+    assert [one.kind for one in found[2]] == [Kind.GAP, Kind.FAULT, Kind.HEARTBEAT]
+    assert [one.kind for one in found[3]] == [Kind.GAP, Kind.HEARTBEAT], "told once"
+    assert codec.deadline() == 900.0
+    [end] = codec.handle_deadline(900.0)
+    assert isinstance(end, Signal)
+    assert (end.kind, end.phase) == (Kind.FAULT, Phase.CLEAR)
+
+
+def test_a_detector_that_is_quiet_again() -> None:
+    codec = AsciiButtons(AsciiButtonOptions(learned={"123456": "smoke"}, off_clears=True))
+    [signal] = signals(codec, b"20;63;SmokeAlert;ID=123456;SMOKEALERT=OFF;\n", 0.0)
+    assert (signal.kind, signal.phase) == (Kind.SMOKE, Phase.CLEAR)
 
 
 def test_endless_line_is_rejected_once_and_the_next_line_is_read() -> None:
@@ -114,11 +132,11 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 
 
 def test_ten_thousand_mutated_messages() -> None:
-    seen = fuzz(receiver, LINES, 10_000, seed=433)
+    seen = fuzz(receiver, LINES, 10_000, seed=433, longest_s=GAPS_S)
     assert seen["sos"] > 100
     assert seen["unparsable"] > 100
 
 
 @pytest.mark.campaign
 def test_a_million_mutated_messages() -> None:
-    fuzz(receiver, LINES, 1_000_000, seed=3)
+    fuzz(receiver, LINES, 1_000_000, seed=3, longest_s=GAPS_S)

@@ -1,18 +1,21 @@
 """ESPA 4.4.4 as station 2: vectors and dialogues of the standard, what bad input is answered, and receipts only after confirm()."""
 
 import tomllib
+from dataclasses import replace
 from functools import reduce
 from operator import xor
 from pathlib import Path
 
 import pytest
-from codec_checks import check_flips, check_fragments, check_prefixes_wait, fuzz, look, run_out, talk
+from codec_checks import check_flips, check_fragments, check_prefixes_wait, fuzz, journalled, look, run_out, talk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.contract import Rejected, Signal
+from drivers.contract import Rejected, Signal, Surroundings
+from drivers.downlink import Word
 from drivers.panel.espa444 import EspaOptions, EspaStation
-from drivers.panel.espa_block import TextRule
+from drivers.panel.text_rules import TextRule
+from drivers.registry import codec_for
 from gateway.event import Kind, Phase
 
 VECTORS = tomllib.loads((Path(__file__).parent.parent / "vectors" / "panel" / "espa444.toml").read_text())
@@ -29,7 +32,7 @@ def block(header: str, *records: str, lead: str = "") -> bytes:
 
 
 def selected(options: EspaOptions | None = None) -> EspaStation:
-    station = EspaStation(options, session="s")
+    station = EspaStation(options, Surroundings(session="s"))
     station.receive_data(SELECT, 0.0)
     assert station.data_to_send() == ACK
     return station
@@ -140,6 +143,33 @@ def test_same_call_in_another_selection_is_its_repeat_not_a_duplicate() -> None:
     assert one(station, WIRES[1], 1000.0).phase is Phase.RAISE, "a call long quiet is a new cry"
 
 
+def test_calls_of_before_a_restart_are_known() -> None:
+    reset = block("1", "1207", "2Zimmer 7", "41")
+    call, other = block("1", "1207", "2Zimmer 7", "61"), block("1", "1208", "2Zimmer 8", "61")
+    before = selected(EspaOptions(default=Kind.HELP))
+    signals = [one(before, wire) for wire in (call, other)]
+    place = Surroundings(line="ward", before=journalled(signals, -50.0))
+
+    def after(now: float = 60.0) -> EspaStation:
+        station: EspaStation = codec_for("espa444", {"tell": "status", "default": "help"}, place=place)
+        station.receive_data(SELECT, now)
+        station.data_to_send()
+        return station
+
+    station = after()
+    again = one(station, call, 60.0)
+    assert (again.kind, again.phase, again.device) == (Kind.SOS, Phase.REPEAT, "207")
+    assert again.dedup not in {signal.dedup for signal in signals}, "shown, never swallowed"
+    assert station.can_tell("207", Word.TAKEN), "its caller hears that it is taken, though it was brought before the restart"
+    assert one(after(551.0), call, 551.0).phase is Phase.RAISE, "after repeat_within_s it is a new call"
+    assert one(after(), block("1", "1207", "2Zimmer 7 Bad", "61"), 60.0).phase is Phase.RAISE
+    ended = one(after(), reset, 60.0)
+    assert (ended.kind, ended.phase) == (Kind.SOS, Phase.CLEAR), "the kind of the call that it ends"
+    place = replace(place, before=[*place.before, *journalled([ended], -1.0)])
+    assert one(after(), call, 60.0).phase is Phase.RAISE, "it was over before the restart"
+    assert one(after(), other, 60.0).phase is Phase.REPEAT
+
+
 def test_same_block_later_in_one_selection_is_a_new_message() -> None:
     station = selected()
     first = one(station, WIRES[1])
@@ -185,7 +215,7 @@ def test_rules_text_before_beep_before_priority_before_default() -> None:
     [
         (block("1"), "no_records", b"3\x15"),
         (block("9", "1301"), "unknown_header", b"3\x15"),
-        (block("3", "1301"), "not_supported", b"3\x15"),
+        (block("3"), "no_records", b"3\x15"),
         (block("1", "61"), "no_address", b"3\x15"),
         (block("2", "1301"), "no_status", b"3\x15"),
         (b"\x01\x03\x03", "bad_format", b"3\x15"),
@@ -198,6 +228,32 @@ def test_unusable_block(wire: bytes, reason: str, answer: bytes) -> None:
     found, sent = talk(selected(), [wire])
     assert found == [("rejected", reason, wire)]
     assert sent == answer
+
+
+@pytest.mark.parametrize(
+    ("wire", "reason", "text"),
+    [
+        (block("9", "1301", "2HELP"), "unknown_header", "9 1 301 2 HELP"),
+        (b"\x01" + b"HELP\x03" + bytes([reduce(xor, b"HELP\x03")]), "bad_format", "HELP"),
+        (block("2", "1301", "2HELP"), "no_status", "HELP"),
+    ],
+)
+def test_what_an_unusable_block_says_reaches_an_operator_before_it_is_refused(wire: bytes, reason: str, text: str) -> None:
+    station = EspaStation(None, Surroundings(line="link", session="s"))
+    station.receive_data(SELECT, 0.0)
+    station.data_to_send()
+    notice, rejected = station.receive_data(wire, 0.0)
+    assert isinstance(notice, Signal)
+    assert isinstance(rejected, Rejected)
+    assert (notice.kind, notice.kind_raw, rejected.reason) == (Kind.GENERAL, reason, reason)
+    assert text in str(notice.detail["text"])
+    station.confirm(notice)
+    assert station.data_to_send() == b""
+    station.confirm(rejected)
+    assert station.data_to_send() == b"3\x15"
+    [again, _] = station.receive_data(wire, 1.0)
+    assert isinstance(again, Signal)
+    assert again.dedup == notice.dedup, "the sender repeats what was refused"
 
 
 def test_unusable_block_that_cannot_be_kept_is_asked_for_again() -> None:

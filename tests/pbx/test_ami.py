@@ -515,3 +515,16 @@ def test_a_listener_never_says_anything() -> None:
     codec = listening(username="gateway", secret="x")
     feed(codec, [BANNER, message("Event: FullyBooted", Uptime=5), event("Newchannel", CALLER)])
     assert codec.data_to_send() == b""
+
+
+def test_the_dialplan_names_a_recording() -> None:
+    """`UserEvent(Recording,File: ${MIXMONITOR_FILENAME})` on the caller's channel, or on one linked to it; other user events say nothing of calls."""
+    desk = Desk()
+    desk.connect()
+    desk.say(event("Newchannel", CALLER))
+    file = "/var/spool/asterisk/monitor/2026/11/22/in-12349.wav"
+    assert desk.say(event("UserEvent", CALLER, UserEvent="Recording", File=file)) == []
+    assert desk.say(event("UserEvent", CALLER, UserEvent="Weather", File="/etc/passwd")) == []
+    [ended] = desk.say(event("Hangup", CALLER, Cause="16"))
+    assert isinstance(ended, Signal)
+    assert ended.detail["recording"] == file

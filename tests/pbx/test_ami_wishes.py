@@ -4,7 +4,7 @@ import pytest
 
 from drivers.contract import Signal
 from drivers.pbx.ami_wishes import LIMIT_S, MAX_WISHES
-from drivers.telephone import Dial, HangUp, Ring, Told, Transfer, Wish
+from drivers.telephone import Answer, Dial, HangUp, Ring, Told, Transfer, Wish
 from tests.pbx.ami_wire import Desk, channel, message
 
 NUMBER = "017400000001"
@@ -141,13 +141,17 @@ def test_hanging_up_and_transferring_a_caller(desk: Desk) -> None:
     sent = ask(desk, Transfer(call=call, to="8002"), 1)
     assert (sent["Action"], sent["Channel"], sent["Context"], sent["Exten"]) == ("Redirect", "PJSIP/trunk-00000009", "from-internal", "8002")
     desk.say(message("Response: Success", ActionID=sent["ActionID"], Message="Redirect successful"))
+    assert desk.codec.answers() == [(1, Told(outcome="done"))]
+    sent = ask(desk, Answer(call=call, agent="8001"), 4)
+    assert (sent["Action"], sent["Channel"], sent["Context"], sent["Exten"]) == ("Redirect", "PJSIP/trunk-00000009", "from-internal", "8001")
+    desk.say(message("Response: Error", ActionID=sent["ActionID"], Message="No such channel"))
+    assert desk.codec.answers() == [(4, Told(outcome="unknown_call", reason="no_such_channel"))]
     sent = ask(desk, HangUp(call=call), 2)
     assert (sent["Action"], sent["Channel"]) == ("Hangup", "PJSIP/trunk-00000009")
     desk.say(message("Response: Error", ActionID=sent["ActionID"], Message="No such channel"))
     sent = ask(desk, HangUp(call=call), 3)
     desk.say(message("Response: Error", ActionID=sent["ActionID"], Message="Permission denied"))
     assert desk.codec.answers() == [
-        (1, Told(outcome="done")),
         (2, Told(outcome="unknown_call", reason="no_such_channel")),
         (3, Told(outcome="refused", reason="permission_denied")),
     ]
@@ -180,6 +184,8 @@ def test_hanging_up_what_we_dial_ourselves(desk: Desk) -> None:
         HangUp(call="x\r\n"),
         Transfer(call="c", to="8002,1"),
         Transfer(call="c\n", to="8002"),
+        Answer(call="c", agent="8002&PJSIP/8003"),
+        Answer(call="c\n", agent="8002"),
     ],
 )
 def test_what_fits_no_strict_pattern_is_refused_unsent(desk: Desk, wish: Wish) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drivers.contract import Rejected, Signal
 from drivers.pbx.esl import EslCodec, EslOptions
 from drivers.pbx.esl_message import MAX_BODY, Framer, read_event
-from drivers.telephone import Dial, HangUp, Ring, Told, Transfer
+from drivers.telephone import Answer, Dial, HangUp, Ring, Told, Transfer
 from gateway.config import CallsConfig
 
 AT = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -449,6 +449,9 @@ def test_hanging_up_and_transferring_a_hotline_call() -> None:
     key = str(server.last["call"])
     assert ask(server, HangUp(call=key)) == ["bgapi uuid_kill c-1\nJob-UUID: hangup-7"]
     assert ask(server, Transfer(call=key, to="8002")) == ["bgapi uuid_transfer c-1 8002 XML default\nJob-UUID: transfer-7"]
+    assert ask(server, Answer(call=key, agent="8001")) == ["bgapi uuid_transfer c-1 8001 XML default\nJob-UUID: answer-7"]
+    server.feed(as_json({"Event-Name": "BACKGROUND_JOB", "Job-UUID": "answer-7", "_body": "+OK\n"}))
+    assert server.codec.answers() == [(7, Told(outcome="done"))]
     server.feed(as_json({"Event-Name": "BACKGROUND_JOB", "Job-UUID": "hangup-7", "_body": "+OK\n"}))
     server.feed(as_json({"Event-Name": "BACKGROUND_JOB", "Job-UUID": "transfer-7", "_body": "-ERR No such channel!\n"}))
     assert [told.outcome for _, told in server.codec.answers()] == ["done", "unknown_call"]
@@ -470,3 +473,13 @@ def test_wishes_are_lost_with_the_connection_and_refused_without_one() -> None:
     server.codec.disconnected(server.now)
     ask(server, Ring(id="r2", number="1"))
     assert [told.outcome for _, told in server.codec.answers()] == ["lost", "lost"]
+
+
+def test_freeswitch_names_a_recording() -> None:
+    server = Server().log_in()
+    server.offered()
+    server.rung()
+    assert server.event("RECORD_START", CALLER, Record_File_Path="/var/lib/freeswitch/recordings/in-12349.wav") == []
+    server.event("CHANNEL_ANSWER", AGENT, Call_Direction="outbound")
+    assert server.last["recording"] == "/var/lib/freeswitch/recordings/in-12349.wav"
+    assert server.event("RECORD_START", "nobody", Record_File_Path="/etc/passwd") == []

@@ -12,6 +12,8 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from simulators.mqtt_link import Client
+
 
 class PagingStation:
     """An ESPA station 2 in its own thread on the slave end: ACK when selected, ACK or NAK for a block by a simple XOR."""
@@ -88,7 +90,7 @@ class EchoGateway:
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        async with aiomqtt.Client("127.0.0.1", self.port) as client:
+        async with Client("127.0.0.1", self.port) as client:
             await client.subscribe([("wearables/+/event", 1), ("stations/+/reply", 1)])
             self.ready.set()
             async for message in client.messages:

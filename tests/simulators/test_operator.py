@@ -93,6 +93,21 @@ def desk() -> Iterator[tuple[Desk, str]]:
     server.server_close()
 
 
+async def test_walks_the_required_steps_before_the_end(desk: tuple[Desk, str]) -> None:
+    state, url = desk
+    state.raise_row("I1", "low_battery", "warning")
+    steps = [("check_device", True, False), ("call_person", True, True), ("dispatch", False, False)]
+    state.details["I1"] = {"plan": [{"id": word, "required": required, "done": done} for word, required, done in steps]}
+    operator = Operator(url, QUICK)
+    running = asyncio.create_task(operator.run())
+    try:
+        await until(lambda: state.rows["I1"]["state"] == "closed", "closed")
+        assert [body["step"] for _, action, body in state.commands if action == "step"] == ["check_device"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_takes_orders_resolves_and_calls_back(desk: tuple[Desk, str]) -> None:
     state, url = desk
     state.raise_row("I1", "call_answered", "minor")

@@ -121,7 +121,7 @@ async def test_expectations_hold(mosquitto: Mosquitto, echo: EchoGateway, distri
     assert report.held, report.to_text()
     assert report.counts() == {"held": 7, "not_checked": 1}
     assert report.sources["wearables"]["sent"] == report.sources["wearables"]["confirmed"] == 5
-    assert report.sources["wearables"] | {"lost": 1, "copies": 2} == report.sources["wearables"]
+    assert report.sources["wearables"] | {"never_sent": 1, "copies": 2} == report.sources["wearables"]
     assert report.stations["per_responder"] == {"s-1": 3, "centre": 1}
     assert report.latency_ms["wearable"]["n"] == 4
     assert report.latency_ms["wearable"]["p50"] > 0

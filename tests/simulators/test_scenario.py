@@ -1,9 +1,11 @@
 """Scenario files: those that come with the simulators, faults in files, and the same plan for the same seed."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from simulators.amend import prepare
 from simulators.district import e164, read_district
 from simulators.plan import make_plan
 from simulators.scenario import SCENARIOS, Scenario, ScenarioError, find_scenario, load_scenario
@@ -24,14 +26,24 @@ def test_there_are_the_promised_ones() -> None:
         "unplugged_port",
         "silent_station",
         "hotline_hour",
+        "gongshu_night",
+        "honggu_rural",
+        "beijing_city",
+        "mutual_aid",
+        "visiting_elder",
+        "last_place_provider",
+        "closed_loop_broken",
+        "municipal_down",
+        "bad_register",
     }
     assert promised <= {path.stem for path in SHIPPED}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_scenarios_fit_the_district(path: Path) -> None:
+def test_shipped_scenarios_fit_the_district(path: Path, tmp_path: Path) -> None:
     scenario = load_scenario(path)
-    plan = make_plan(scenario, read_district(HONGGU), seed=scenario.seed)
+    prepare(scenario, HONGGU.parent / scenario.district, tmp_path, datetime.now(UTC))
+    plan = make_plan(scenario, read_district(tmp_path), seed=scenario.seed)
     assert plan.steps
     expected = [step for step in plan.steps if step.do.expect]
     assert expected
@@ -70,7 +82,7 @@ def load(text: str, folder: Path) -> Scenario:
     [
         ("secnds = 3", "scenario.toml: secnds: unknown key. Did you mean seconds?"),
         (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nwen = 1', "do[1].wen: unknown key"),
-        (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"', "do[1]: needs exactly one of at, every, between"),
+        (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"', "do[1]: needs exactly one of at, every, mean, between"),
         (CAST + '[[do]]\nwho = "b"\nvia = "wearable"\nwhat = "sos"\nat = 1', "nobody in the cast is called 'b'"),
         (CAST + '[[do]]\nwho = "a"\nvia = "phone"\nwhat = "answered"\nat = 1', "the part 'a' has no phone"),
         (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nat = 90', "after the end"),
@@ -80,6 +92,14 @@ def load(text: str, folder: Path) -> Scenario:
         ('[[fault]]\nwhat = "unplug"', "'' is neither panel nor buttons"),
         ('[[fault]]\nwhat = "flood"', "'flood' is none of"),
         ('[[behaviour]]\nmanner = "rude"', "'rude' is none of"),
+        ('[[rule]]\nat = 1\nmatter = "weather"\nsubject = "x"\nreason = "y"', "rule[1].matter: 'weather' is none of lost"),
+        ('[[rule]]\nat = 1\nmater = "lost"\nsubject = "x"\nreason = "y"', "rule[1].mater: unknown key. Did you mean matter?"),
+        ('[[amend]]\nfile = "../persons.csv"\nset = {}', "amend[1].file: '../persons.csv' is no table of a district"),
+        ('clock = "midnight"', "clock: 'midnight' is not like 23:59:30"),
+        (CAST + '[[do]]\nwho = "a"\nvia = "desk"\nwhat = "sing"\nat = 1', "'sing' is none of complain"),
+        (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nat = 1\nexpect = "seen"', 'expect = "seen" goes with a table `see`'),
+        (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nat = 1\nexpect = "refused"', 'expect = "refused" with a `reason`'),
+        (CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nat = 1\nexpect = "seen"\nsee = { rul = "city" }', "do[1].see.rul: unknown key"),
         ('seconds = "long"', "seconds"),
         ("seconds = ", "not TOML"),
     ],

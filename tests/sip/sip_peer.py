@@ -101,7 +101,8 @@ class Datagrams:
         await asyncio.get_running_loop().sock_sendto(self.socket, data, self.line)
 
     async def receive(self, timeout_s: float = 5) -> bytes:
-        data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(self.socket, 65_535), timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation, and then who was cancelled goes on for ever
+            data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 65_535)
         assert source[:2] == self.line, "answered from the port that was asked"
         return data
 
@@ -134,9 +135,11 @@ class Connection:
         await self.writer.drain()
 
     async def receive(self) -> bytes:
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        async with asyncio.timeout(5):
+            head = await self.reader.readuntil(b"\r\n\r\n")
         length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        return head + await asyncio.wait_for(self.reader.readexactly(length), 5)
+        async with asyncio.timeout(5):
+            return head + await self.reader.readexactly(length)
 
     async def ask(self, data: bytes) -> Answer:
         await self.send(data)
@@ -145,7 +148,8 @@ class Connection:
     async def ended(self) -> bytes:
         """What still came before the other side closed."""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self.reader.read(), 10)
+            async with asyncio.timeout(10):
+                return await self.reader.read()
         return b""
 
     async def close(self) -> None:

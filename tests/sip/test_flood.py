@@ -111,7 +111,8 @@ def test_a_source_with_too_many_calls_at_a_time_is_told_once_until_it_is_calm() 
 
 
 def test_the_table_of_sources_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.calls.flood.MAX_SOURCES", 3)
+    for module in ("drivers.calls.flood", "drivers.token_bucket"):
+        monkeypatch.setattr(f"{module}.MAX_SOURCES", 3)
     flood = CallFlood(1)
     for number in range(10):
         assert flood.admits(f"192.0.2.{number}", 0.0)

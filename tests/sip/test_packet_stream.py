@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import ssl
 import struct
-import subprocess
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from waiting import wait_until
 
 from drivers.calls.hep import HepCodec, HepOptions
@@ -232,28 +232,11 @@ OLD_WAY = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarnin
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-    ]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    return key, cert
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def tls_line(certificate: tuple[Path, Path]) -> PacketStreamLine:
-    key, cert = certificate
+    cert, key = certificate
     listen = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"
     parse_listen(listen)
     return a_line(listen=listen)
@@ -263,7 +246,7 @@ def tls_line(certificate: tuple[Path, Path]) -> PacketStreamLine:
 async def test_a_call_over_tls(certificate: tuple[Path, Path]) -> None:
     line, pipeline = tls_line(certificate), Pipeline()
     async with running(line, pipeline):
-        peer = await connect(line, ssl.create_default_context(cafile=certificate[1]))
+        peer = await connect(line, ssl.create_default_context(cafile=certificate[0]))
         peer[1].write(now_packet(CALL.request()))
         await wait_until(lambda: pipeline.kept, "offered")
         assert peer[1].get_extra_info("ssl_object").version() in ("TLSv1.2", "TLSv1.3")
@@ -281,7 +264,7 @@ async def test_tls_below_1_2_is_refused(certificate: tuple[Path, Path]) -> None:
     async with running(line, Pipeline()):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await connect(line, old)
-        good = await connect(line, ssl.create_default_context(cafile=certificate[1]))  # and the line goes on
+        good = await connect(line, ssl.create_default_context(cafile=certificate[0]))  # and the line goes on
         await hang_up(good)
 
 

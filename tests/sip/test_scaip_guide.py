@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from certificates import self_signed
 
 from drivers.bodies.scaip_codes import DEVICE_TYPES, STATUSES
 from drivers.bodies.scaip_signal import meaning
@@ -14,7 +15,6 @@ from drivers.registry import check_line
 from drivers.user_agent.options import read_credentials
 from gateway.config import LineConfig, read_config
 from simulators.home_unit import parser
-from tests.sip.certificate import certificate
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/guide/scaip.md").read_text("utf-8")
@@ -25,7 +25,7 @@ LINES = [text for text in BLOCKS if "[[line]]" in text]
 @pytest.mark.parametrize("text", LINES, ids=range(len(LINES)))
 def test_a_line_as_pasted(text: str, tmp_path: Path) -> None:
     (tmp_path / "home-units.credentials").write_text(next(text for text in BLOCKS if "[devices]" in text))
-    key, chain = certificate(tmp_path)
+    chain, key = self_signed(tmp_path, "cert")
     key.rename(tmp_path / "units-key.pem")
     chain.rename(tmp_path / "units-chain.pem")
     (tmp_path / "districts" / "honggu").mkdir(parents=True)

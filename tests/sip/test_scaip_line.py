@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import self_signed
 
 from drivers.lines.sip_port import SipLine
 from gateway.event import Kind
 from simulators.home_link import Receiver
 from simulators.home_unit import HomeUnit, street
-from tests.sip.certificate import certificate
 from tests.sip.sip_peer import Datagrams, Store, a_line, request, running
 
 T1_S = 0.05
@@ -89,7 +89,7 @@ async def test_tcp() -> None:
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 async def test_tls(tmp_path: Path) -> None:
-    key_file, certificate_file = certificate(tmp_path)
+    certificate_file, key_file = self_signed(tmp_path, "cert")
     line = a_line(also=[f"ssl:0:interface=127.0.0.1:privateKey={key_file}:certKey={certificate_file}"])
     context = ssl.create_default_context(cafile=str(certificate_file))
     async with running(line, Store()), unit(receiver(line, "tls"), tls=context) as home:

@@ -49,7 +49,7 @@ def test_the_drop_in_gives_a_command_that_is_understood(tmp_path: Path) -> None:
     stand_in = tmp_path / "gateway-sniffer"
     stand_in.write_text("#!/bin/sh\n")
     stand_in.chmod(0o755)
-    unit.write_text(UNIT.read_text().replace("/opt/gateway/.venv/bin/gateway-sniffer", str(stand_in)))
+    unit.write_text(UNIT.read_text().replace("/usr/lib/gateway-12349/bin/gateway-sniffer", str(stand_in)))
     (tmp_path / "gateway-sniffer.service.d").mkdir()
     (tmp_path / "gateway-sniffer.service.d" / "override.conf").write_text(text)
     done = subprocess.run([program("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)

@@ -16,7 +16,7 @@ def test_unit_verifies(tmp_path: Path) -> None:
     stand_in.write_text("#!/bin/sh\n")
     stand_in.chmod(0o755)
     unit = tmp_path / "gateway-sniffer.service"
-    unit.write_text(UNIT.read_text().replace("/opt/gateway/.venv/bin/gateway-sniffer", str(stand_in)))
+    unit.write_text(UNIT.read_text().replace("/usr/lib/gateway-12349/bin/gateway-sniffer", str(stand_in)))
     done = subprocess.run([program("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if "gateway-sniffer" in line]
     assert (done.returncode, complaints) == (0, [])

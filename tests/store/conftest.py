@@ -1,7 +1,5 @@
 """Both databases for the same suite: a SQLite file of the test's own, and a real PostgreSQL on a free port."""
 
-import getpass
-import os
 import signal
 import subprocess
 import time
@@ -9,42 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import free_port
+from servers import free_port, postgres_command
 from sqlalchemy import create_engine, text
 
 from gateway.store.store import Store
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-
-
-def _as_postgres(*command: str) -> list[str]:
-    """PostgreSQL refuses to run as root."""
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command] if getpass.getuser() == "root" else list(command)
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an empty server, fsync on, ended by its process id."""
-    if not BINARIES:
-        missing = "postgresql is not installed (apt-get install postgresql)"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     folder = tmp_path_factory.mktemp("postgres")
-    for above in (folder, *folder.parents[:2]):
-        above.chmod(0o755)
-    data = folder / "data"
-    data.mkdir()
-    if getpass.getuser() == "root":
-        import pwd
-
-        os.chown(data, pwd.getpwnam("postgres").pw_uid, -1)
-    subprocess.run(
-        _as_postgres(str(BINARIES[-1] / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8"), check=True, capture_output=True
-    )
     port = free_port()
+    command = postgres_command(folder / "data", port)
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            _as_postgres(str(BINARIES[-1] / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(data)), stderr=log, stdout=log
-        )
+        server = subprocess.Popen(command, stderr=log, stdout=log, cwd="/")
     url = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
     engine = create_engine(f"{url}/postgres")
     try:
@@ -62,7 +38,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         engine.dispose()
         server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
-        server.wait(10)
+        try:
+            server.wait(60)  # a slow disk has its last checkpoint to take
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,5 +1,6 @@
 """The store, the same on SQLite and PostgreSQL: what was written is there, nothing is there twice, and every change shows."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import utc_now
 from gateway.core.incident import Action
-from gateway.core.state import Call, Draft, Record, Refusal, Seen, WorkingSet
+from gateway.core.state import Call, Draft, Edge, Record, Refusal, Seen, WorkingSet
 from gateway.errors import StoreBroken
-from gateway.event import Kind, Position
+from gateway.event import Kind, Phase, Position
 from gateway.store.chain import Broken
-from gateway.store.store import Batch, KnownAlready, Store
+from gateway.store.store import CACHE_KIB, READING_CACHE_KIB, Batch, KnownAlready, Store
 from tests.core.room import START, Room
 
 
@@ -68,11 +69,46 @@ def test_the_working_set_after_a_restart_goes_on_where_it_was(store: Store) -> N
     store.write(told(room))
     found = store.load()
     working = WorkingSet(room.working.register)
-    working.restore(found.incidents, found.calls, found.known, found.seen)
+    working.restore(found.incidents, found.calls, found.known, found.seen, found.standings)
     assert working.load == room.working.load
     assert working.by_delivery == room.working.by_delivery
     assert working.by_key == room.working.by_key
     assert Draft(working).is_known("wearables|1")
+
+
+def test_what_devices_told_since_a_time_is_read_back_oldest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    room.press("w-wang", raw=b"old")
+    room.now += timedelta(hours=1)
+    room.press("w-wang", raw=b"\x00first", kind_raw="AL bit 16", detail={"text": "help"})
+    room.call(Kind.CALL_OFFERED, "+8617400000009")
+    room.event(Kind.SOS, "w-li", phase=Phase.TEST)
+    room.event(Kind.SOS, "w-wang", phase=Phase.REPEAT)
+    room.event(Kind.SOS, "w-wang", phase=Phase.CLEAR)
+    store.write(told(room))
+    found = store.told(START + timedelta(minutes=1))
+    assert [(one.device, one.phase, one.raw) for one in found] == [
+        ("w-wang", Phase.RAISE, b"\x00first"),
+        ("w-wang", Phase.REPEAT, b""),
+        ("w-wang", Phase.CLEAR, b""),
+    ]
+    assert (found[0].line, found[0].kind_raw, found[0].detail, found[0].received_at) == ("wearables", "AL bit 16", {"text": "help"}, room.now)
+    assert len(store.told(START)) == 4
+    assert store.told(room.now + timedelta(seconds=1)) == []
+    monkeypatch.setattr("gateway.store.store.TOLD_AT_MOST", 2)
+    assert [one.phase for one in store.told(START)] == [Phase.REPEAT, Phase.CLEAR], "the newest"
+
+
+def test_a_state_is_written_with_the_event_that_tells_it_or_not_at_all(store: Store) -> None:
+    burning = Seen(at=utc_now(), edges=(Edge("smoke", True, START), Edge("zone 5@005", False, START)))
+    store.write(Batch(records=[record(1, "a")], seen=[("wearables|w-1", burning)]))
+    assert store.load().seen == [("wearables|w-1", burning)]
+    clear = msgspec.structs.replace(burning, edges=())
+    with pytest.raises(KnownAlready):
+        store.write(Batch(records=[record(2, "a")], seen=[("wearables|w-1", clear)]))
+    assert store.load().seen == [("wearables|w-1", burning)]
+    store.write(Batch(records=[record(2, "b")], seen=[("wearables|w-1", clear)]))
+    assert store.load().seen == [("wearables|w-1", clear)]
 
 
 def test_a_closed_incident_is_not_restored_and_still_found(store: Store) -> None:
@@ -188,3 +224,20 @@ def test_a_database_that_is_away_is_told_in_one_line() -> None:
     assert "refused" in text
     assert "\n" not in text
     assert "sqlalche.me" not in text
+
+
+def test_only_who_writes_keeps_pages_in_memory(tmp_path: Path) -> None:
+    """The pool's connections each fill their cache in a long reading and let go of nothing: it must be small. So also after the writer's was lost."""
+    opened = Store("sqlite:///gateway.db", tmp_path)
+    opened.open()
+    try:
+        for _ in range(2):
+            writing = opened._writing()
+            with ExitStack() as several:
+                reading = [several.enter_context(opened.engine.connect()) for _ in range(4)]
+                assert [one.exec_driver_sql("PRAGMA cache_size").scalar() for one in reading] == [-READING_CACHE_KIB] * 4
+            assert writing.exec_driver_sql("PRAGMA cache_size").scalar() == -CACHE_KIB
+            writing.rollback()
+            opened._drop_connection()
+    finally:
+        opened.close()

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 HOTLINE = "12349"
 CALLER = 17_400_000_001  # a range without subscribers, as everywhere in our invented districts
 CALLS = CallsConfig(hotlines=(HOTLINE,), area_code="0931")
-START_S = 20.0  # each of these starts in a fraction of a second; a loaded machine is given time
+START_S = 60.0  # each of these starts in a fraction of a second; a loaded machine is given time
 CALL_S = 60.0  # the longest that a run of SIPp may take
 
 

@@ -63,7 +63,10 @@ def main() -> None:
 district = "bench"
 data = "data"
 [console]
+accounts = false
 listen = "127.0.0.1:{free_port()}"
+[self_test]
+enabled = false
 [log]
 format = "json"
 [dispatch.mqtt]

@@ -1,15 +1,17 @@
 // What the operator asks for: POST, at most 5 s, one idempotency key a wish. The page never claims a success it did not hear.
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { clockTime, now } from "./clock.js";
+import { exchange } from "./exchange.js";
 import { label, reasonText, t } from "./i18n.js";
-import { me, receiveRow, session, state } from "./store.js";
+import { closeForm, dropDraft, form } from "./work.js";
+import { incidentsChanged, me, receiveRow, rowOf, session } from "./store.js";
 
 const TIMEOUT_MS = 5000;
 const OPTIMISTIC_MS = 2000; // without an answer by then the row shows its real state again (rule 2)
 const RELEASE_WITHIN_MS = 30_000;
 const NOTICE_MS = 10_000;
 
-/** Wishes under way, by incident: {action, phase: sent | slow | unconfirmed, key}. */
+/** Wishes under way, by incident: {action, body, phase: sent | slow | unconfirmed, key}. */
 export const pending = signal({});
 /** The last things the page has to say: [{id, text(), kind: info | warning, at}], newest first. Functions: the language may be switched under them. */
 export const notices = signal([]);
@@ -30,6 +32,7 @@ export function newKey() {
 }
 
 const DUTY = "duty.name";
+const LOGIN = "login"; // whose drafts this window holds; a log-in that has ended by itself leaves them to the same account
 const DESK = "duty.extension"; // kept by the browser: the telephone stands where it stands
 
 /** The extension of this desk's telephone; "" for none. */
@@ -41,19 +44,30 @@ export function deskExtension() {
   }
 }
 
-/** Read the session; a server that was started again is told once more who is on duty. */
+/** Read the session; a server that was started again and knows no accounts is told once more who is on duty. */
 export async function readSession() {
   const answer = await fetch("/api/v1/session");
   const fresh = await answer.json();
   const name = sessionStorage.getItem(DUTY);
-  const isKnown = fresh.name === null && name && (await setDuty(name, deskExtension(), fresh.csrf)).status === 200;
+  const isKnown = !fresh.accounts && fresh.name === null && name && (await setDuty(name, deskExtension(), fresh.csrf)).status === 200;
   if (!isKnown) session.value = fresh;
   return session.value;
 }
 
+/** Drafts go with the person: this window belongs to an account from now on, "" for none. */
+export function belongTo(login) {
+  if ((sessionStorage.getItem(LOGIN) ?? "") === login) return;
+  sessionStorage.clear();
+  sessionStorage.setItem(LOGIN, login);
+}
+
 /** Go on duty under a name, or leave with null. Returns the answer of the server. */
 export async function setDuty(name, extension = deskExtension(), csrf = session.value?.csrf) {
-  if (name !== sessionStorage.getItem(DUTY)) sessionStorage.clear(); // drafts go with the person
+  if (name !== sessionStorage.getItem(DUTY)) { // drafts go with the person
+    const login = sessionStorage.getItem(LOGIN);
+    sessionStorage.clear();
+    if (login !== null) sessionStorage.setItem(LOGIN, login);
+  }
   if (name !== null) sessionStorage.setItem(DUTY, name);
   const answer = await post("/api/v1/duty", { name, extension: extension || null }, newKey(), csrf);
   if (answer.status === 200) {
@@ -68,19 +82,7 @@ export async function setDuty(name, extension = deskExtension(), csrf = session.
   return answer;
 }
 
-async function post(path, body, key, csrf = session.value?.csrf) {
-  try {
-    const answer = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRF": csrf ?? "", "Idempotency-Key": key },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    return { status: answer.status, body: await answer.json() };
-  } catch {
-    return { status: 0, body: { reason: "no_answer" } };
-  }
-}
+export const post = (path, body, key, csrf) => exchange(path, { body, key, csrf, patience: TIMEOUT_MS });
 
 function setPending(id, wish) {
   const next = { ...pending.value };
@@ -90,14 +92,19 @@ function setPending(id, wish) {
 }
 
 /**
- * Ask for an action on an incident. Returns {ok, status, body}. What went wrong is said in a notice, in the reader's words;
- * the row that came with the answer is shown at once.
+ * Ask for an action on an incident. Returns {ok, status, body}. What went wrong is said in a notice, in the reader's words (isQuiet: the
+ * caller says it); the row that came with the answer is shown at once.
  */
-export async function send(id, action, body = {}) {
+export async function send(id, action, body = {}, { isQuiet = false } = {}) {
   const earlier = pending.value[id];
   if (earlier && earlier.action === action && earlier.phase !== "unconfirmed") return { ok: false, status: 0, body: { reason: "under_way" } };
-  const key = earlier?.action === action ? earlier.key : newKey();
-  const wish = { action, key, phase: "sent" };
+  if (earlier?.action === "acknowledge" && action !== "acknowledge" && earlier.phase === "unconfirmed") { // that click comes first, or it would be forgotten
+    const first = await send(id, "acknowledge", earlier.body, { isQuiet });
+    if (first.status === 0) return first;
+  }
+  const isSame = earlier?.action === action && JSON.stringify(earlier.body) === JSON.stringify(body); // other words are another wish: the old key would swallow them
+  const key = isSame ? earlier.key : newKey();
+  const wish = { action, body, key, phase: "sent" };
   setPending(id, wish);
   const slow = setTimeout(() => setPending(id, { ...wish, phase: "slow" }), OPTIMISTIC_MS);
   let answer = await post(`/api/v1/incidents/${id}/${action}`, body, key);
@@ -109,9 +116,37 @@ export async function send(id, action, body = {}) {
   setPending(id, answer.status === 0 ? { ...wish, phase: "unconfirmed" } : null);
   receiveRow(answer.body.incident);
   const ok = answer.status === 200;
-  if (!ok) notice(() => `${id} ${refusal(answer)}`, "warning");
+  if (ok && action === "acknowledge") takenAt.set(id, now());
+  if (!ok && !isQuiet) notice(() => `${id} ${refusal(answer)}`, "warning");
   return { ok, ...answer };
 }
+
+/** Ask once more for what nobody has confirmed: the same wish by its key, so that it is done once. */
+export async function retry(id) {
+  const wish = pending.value[id];
+  if (wish?.phase !== "unconfirmed") return;
+  const answer = await send(id, wish.action, wish.body);
+  if (!answer.ok) return;
+  dropDraft(id, wish.action); // the server has the text now: the form that still stands there would send it twice
+  if (form.value?.incident === id && form.value.name === wish.action) closeForm();
+}
+
+/** The answer to an acknowledgement was lost, but the feed says who has it now: nothing is open any more. */
+effect(() => {
+  incidentsChanged.value;
+  for (const [id, wish] of Object.entries(pending.peek())) {
+    const row = rowOf(id);
+    if (wish.phase !== "unconfirmed" || wish.action !== "acknowledge" || !row || row.state === "raised") continue;
+    setPending(id, null);
+    if (row.owner !== null && row.owner !== me.peek()) notice(() => t("notice.taken_by", { id, by: row.owner }), "warning");
+  }
+});
+
+/** Ask for something that is no command on an incident. `name` is what a refusal is about. */
+export const ask = (name, path, body) => asked(name, path, Object.fromEntries(Object.entries(body).filter(([, value]) => value !== "" && value !== null && value !== undefined)));
+
+/** Rule about something ("aid/lost/station-1", "providers/clean-home/freeze"); an empty value lifts it, so nothing is left out here. */
+export const rule = (name, what, body) => asked(name, `/api/v1/${what}`, body);
 
 /** Ask, once more after a new session when the server has forgotten ours; says in a notice what went wrong. Returns the answer, with `ok`. */
 async function asked(id, path, body) {
@@ -129,24 +164,40 @@ async function asked(id, path, body) {
 /** Ring somebody about an incident, by reference; what comes of it is told by the incident itself. */
 export const dial = (id, contact) => asked(id, `/api/v1/incidents/${id}/dial`, { contact });
 
+/** Have a ringing call sent to one's own telephone. */
+export const answerCall = (name, key) => asked(name, `/api/v1/calls/${encodeURIComponent(key)}/answer`, {});
+
 /** End what one has dialled. */
 export const hangUp = (id, key) => asked(id, `/api/v1/calls/${encodeURIComponent(key)}/hang_up`, {});
 
+/** Announce that a person is away ({by, name, note, until}), or, with null, that it is over. */
+export function absence(person, name, wish) {
+  const path = `/api/v1/watch/${encodeURIComponent(person)}/${wish ? "absence" : "absence_over"}`;
+  return asked(name, path, wish ? Object.fromEntries(Object.entries(wish).filter(([, value]) => value)) : {});
+}
+
 function refusal({ body }) {
-  const facts = { ...body, at: body.at ? clockTime(body.at) : "", by: body.by ?? "" };
+  const steps = Array.isArray(body.steps) ? body.steps.map((step) => label("step", step)).join(", ") : "";
+  const facts = { ...body, at: body.at ? clockTime(body.at) : "", latest: body.latest ? clockTime(body.latest) : "", by: body.by ?? "", state: label("state", body.state), steps };
   return reasonText(facts);
 }
 
+/** What an answer that was no success says, in the reader's words. */
+export const refusalText = refusal;
+
 /** Take charge. Again on one's own incident: nothing. */
 export async function acknowledge(id) {
-  const row = state.incidents.get(id);
+  const row = rowOf(id);
   if (!row) return;
+  if (pending.value[id]?.phase === "unconfirmed" && pending.value[id].action === "acknowledge") {
+    await retry(id);
+    return;
+  }
   if (row.state !== "raised") {
     notice(() => (row.owner ? t("notice.taken_by", { id, by: row.owner }) : `${id} ${label("state", row.state)}`));
     return;
   }
-  const answer = await send(id, "acknowledge");
-  if (answer.ok) takenAt.set(id, now());
+  await send(id, "acknowledge");
 }
 
 /** Give back what was taken by mistake, within 30 s. */

@@ -13,8 +13,14 @@ const CHANGES_TIMEOUT_MS = 5_000;
 /** {state: connecting | live | reconnecting | polling | lost, at: server milliseconds of the last frame}. */
 export const link = signal({ state: "connecting", at: 0 });
 
-/** Start. `state` holds epoch and rev; `receive(frame)` applies one. Returns {send(object)}. */
-export function startFeed(state, receive) {
+const STRANGER = 4401; // the server's word for: log in
+const ASK_AGAIN_MS = 500;
+
+/**
+ * Start. `state` holds epoch and rev; `receive(frame)` applies one. Returns {send(object), again()}: again opens it anew, with the rights of now.
+ * mayListen: is anybody logged in? onStranger: the server does not know us (any more).
+ */
+export function startFeed(state, receive, { mayListen = () => true, onStranger = () => undefined } = {}) {
   let socket = null;
   let heard = performance.now();
   let opened = heard;
@@ -55,6 +61,11 @@ export function startFeed(state, receive) {
   }
 
   function connect() {
+    if (!mayListen()) {
+      heard = performance.now(); // nobody is here who could miss anything
+      setTimeout(connect, ASK_AGAIN_MS);
+      return;
+    }
     flush();
     const address = new URL("/api/v1/feed", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -68,9 +79,18 @@ export function startFeed(state, receive) {
       take(JSON.parse(data));
       show("live");
     };
-    mine.onclose = () => {
-      if (socket === mine) lose();
+    mine.onclose = ({ code }) => {
+      if (socket !== mine) return;
+      if (code === STRANGER) Promise.resolve(onStranger()).finally(() => { if (socket === mine) again(); });
+      else lose();
     };
+  }
+
+  function again() {
+    const old = socket;
+    socket = null;
+    old?.close();
+    if (old) setTimeout(connect, 0); // else it is being tried already
   }
 
   function lose() {
@@ -86,10 +106,11 @@ export function startFeed(state, receive) {
   }
 
   async function poll() {
-    if (failures < POLL_AFTER) return;
+    if (failures < POLL_AFTER || !mayListen()) return;
     try {
       flush();
       const answer = await fetch(`/api/v1/changes?${new URLSearchParams({ since: state.rev, epoch: state.epoch })}`, { signal: AbortSignal.timeout(CHANGES_TIMEOUT_MS) });
+      if (answer.status === 401) return void onStranger();
       if (!answer.ok || link.value.state === "live") return;
       take(await answer.json());
       show("polling");
@@ -99,12 +120,13 @@ export function startFeed(state, receive) {
   }
 
   setInterval(() => {
-    if (performance.now() - heard > SILENT_MS) show("lost");
+    if (mayListen() && performance.now() - heard > SILENT_MS) show("lost");
     if (socket && performance.now() - Math.max(heard, opened) > SILENT_MS) lose(); // open or opening: silent is silent
   }, 1000);
   setInterval(poll, POLL_MS);
   connect();
   return {
+    again,
     send(message) {
       if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
     },

@@ -24,8 +24,8 @@ export function rowsInSight({ lead, scroll, view, height, count }) {
 }
 
 /**
- * rows: [{id,…}] in order; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
- * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `note` is shown over the heading; `onUnseen` is told how many rows of interest (`counts(row)`) lie above the sight.
+ * rows: [{id,…}] in order; wide(row): what stands over all columns, null for a row of cells; columns: [{id, title, cell(row)}]; cursor: id or null; height: of a row in px, head: of the heading.
+ * sameOrder(a, b): has a row kept what it is sorted by? onCursor(id), onOpen(id), rowClass(row), label. `note` is shown over the heading, `gap` in the space that holds the place of a row that has left; `onUnseen` is told how many rows of interest (`counts(row)`) lie above the sight.
  */
 export class Grid extends Component {
   port = createRef();
@@ -169,7 +169,7 @@ export class Grid extends Component {
     this.pointed = { id: row?.dataset.id ?? null, at: performance.now() };
   };
 
-  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, note }) {
+  render({ rows, columns, cursor, height, head, label, rowClass, onCursor, onOpen, counts, note, gap, wide = () => null }) {
     this.lastName ??= this.props.listName;
     this.follow(rows);
     const count = rows.length;
@@ -193,14 +193,17 @@ export class Grid extends Component {
               ${columns.map((column) => html`<div role="columnheader" class=${`cell ${column.id}`} key=${column.id}>${column.title}</div>`)}
             </div>
           </div>
-          <div role="rowgroup" class="grid-body" style=${{ height: `${full}px` }}>
+          ${this.lead > 0 && html`<div class="gap" aria-hidden="true" style=${{ height: `${this.lead}px` }}>${gap}</div>`}
+          <div role="rowgroup" class="grid-body" style=${{ height: `${full}px`, marginTop: `${-this.lead}px` }}>
             ${drawn.map((i) => {
               const row = rows[i];
+              const whole = wide(row);
               return html`
                 <div role="row" id=${`row-${row.id}`} key=${row.id} data-id=${row.id} aria-rowindex=${i + 2} aria-selected=${row.id === cursor ? "true" : "false"}
                   class=${`grid-row ${rowClass(row)}`} style=${{ transform: `translateY(${this.lead + i * height}px)`, height: `${height}px` }}
                   onClick=${() => { onCursor(row.id); onOpen(row.id); }}>
-                  ${columns.map((column) => html`<div role="gridcell" class=${`cell ${column.id}`} key=${column.id}>${column.cell(row)}</div>`)}
+                  ${whole ? html`<div role="gridcell" class="cell whole" aria-colspan=${columns.length}>${whole}</div>`
+                    : columns.map((column) => html`<div role="gridcell" class=${`cell ${column.id}`} key=${column.id}>${column.cell(row)}</div>`)}
                 </div>`;
             })}
           </div>

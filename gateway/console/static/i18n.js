@@ -43,6 +43,7 @@ export function label(group, value) {
 
 /** The label of a reason, whatever the server gave: known ones are translated, others shown as they are. */
 export function reasonText(facts) {
-  const known = words.value[`reason.${facts.reason}`];
-  return known ? t(`reason.${facts.reason}`, facts) : t("reason.other", { reason: facts.reason ?? "" });
+  const latest = facts.latest ? "_latest" : ""; // a time that is too late, and which would do
+  const key = words.value[`reason.${facts.reason}${latest}`] ? `reason.${facts.reason}${latest}` : `reason.${facts.reason}`;
+  return words.value[key] ? t(key, facts) : t("reason.other", { reason: facts.reason ?? "" });
 }

@@ -1,44 +1,90 @@
 // Which key does what. Reads event.code, so it works while a Chinese input method is on (keydown arrives as Process, 229).
 
-/** Rows of the key list, in the order shown. `where`: any = also in text fields, work = only with the queue or incident in focus. */
+const row = (group, where) => (code, does, shown, more = {}) => ({ code, does, group, where, shown, ...more });
+const anywhere = (group) => row(group, "any");
+const move = row("move", "queue");
+const work = row("work", "work");
+const rows = row("rows", "work");
+const loop = row("loop", "work");
+const call = row("call", "work");
+const view = (code, does) => row("views", "page")(code, does, `G ${code.slice(3)}`, { after: "KeyG" });
+
+/** Rows of the key list, in the order shown. `where`: any = also in text fields, work = only with the queue or incident in focus, page = that or another view; `after`: the key pressed before. */
 export const KEYS = [
-  { code: "F2", does: "take_next", where: "any", shown: "F2" },
-  { code: "F4", does: "dispatch", where: "any", shown: "F4" },
-  { code: "F8", does: "note", where: "any", shown: "F8" },
-  { code: "F9", does: "escalate", where: "any", shown: "F9" },
-  { code: "ArrowUp", does: "up", where: "queue", shown: "↑" },
-  { code: "KeyK", does: "up", where: "queue", shown: "K" },
-  { code: "ArrowDown", does: "down", where: "queue", shown: "↓" },
-  { code: "KeyJ", does: "down", where: "queue", shown: "J" },
-  { code: "Home", does: "first", where: "queue", shown: "Home" },
-  { code: "End", does: "last", where: "queue", shown: "End" },
-  { code: "PageUp", does: "page_up", where: "queue", shown: "PgUp" },
-  { code: "PageDown", does: "page_down", where: "queue", shown: "PgDn" },
-  { code: "Enter", does: "open", where: "queue", shown: "Enter" },
-  { code: "KeyA", does: "acknowledge", where: "work", shown: "A" },
-  { code: "KeyZ", does: "release", where: "work", shown: "Z" },
-  { code: "KeyD", does: "dispatch", where: "work", shown: "D" },
-  { code: "KeyE", does: "escalate", where: "work", shown: "E" },
-  { code: "KeyN", does: "note", where: "work", shown: "N" },
-  { code: "KeyR", does: "reveal", where: "work", shown: "R" },
-  { code: "KeyT", does: "hand_over", where: "work", shown: "T" },
-  { code: "KeyC", does: "resolve", where: "work", shown: "C" },
-  { code: "KeyV", does: "call_back", where: "work", shown: "V" },
-  { code: "KeyP", does: "complain", where: "work", shown: "P" },
-  { code: "Space", does: "step", where: "work", shown: "Space" },
-  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({ code: `Digit${n}`, does: `dial_${n}`, where: "work", shown: n === 1 ? "1 – 9" : "" })),
-  { code: "Digit0", does: "hang_up", where: "work", shown: "0" },
-  { code: "KeyH", does: "hush", where: "work", shown: "H" },
-  { code: "Slash", does: "search", where: "work", shown: "/" },
-  { code: "Slash", shift: true, does: "help", where: "work", shown: "?" },
-  { code: "F1", does: "help", where: "any", shown: "F1" },
-  { code: "Escape", does: "back", where: "any", shown: "Esc" },
-  { code: "Enter", ctrl: true, does: "submit", where: "any", shown: "Ctrl+Enter" },
+  anywhere("take")("F2", "take_next", "F2"),
+  row("take", "work")("KeyA", "acknowledge", "A"),
+  row("take", "work")("KeyZ", "release", "Z"),
+  move("ArrowUp", "up", "↑"),
+  move("KeyK", "up", "K"),
+  move("ArrowDown", "down", "↓"),
+  move("KeyJ", "down", "J"),
+  move("Home", "first", "Home"),
+  move("End", "last", "End"),
+  move("PageUp", "page_up", "PgUp"),
+  move("PageDown", "page_down", "PgDn"),
+  move("Enter", "open", "Enter"),
+  work("KeyD", "dispatch", "D"),
+  anywhere("work")("F4", "dispatch", "F4"),
+  work("KeyT", "assign", "T"),
+  work("KeyE", "escalate", "E"),
+  anywhere("work")("F9", "escalate", "F9"),
+  work("KeyN", "note", "N"),
+  anywhere("work")("F8", "note", "F8"),
+  work("Space", "step", "Space"),
+  work("KeyR", "reveal", "R"),
+  work("KeyI", "identify", "I"),
+  work("KeyS", "shelve", "S"),
+  work("KeyB", "hold", "B"),
+  work("KeyO", "hand_over", "O"),
+  work("KeyQ", "cancel", "Q"),
+  rows("KeyX", "mark", "X"),
+  rows("KeyX", "clear_marks", "Shift+X", { shift: true }),
+  rows("KeyA", "bulk_acknowledge", "Shift+A", { shift: true }),
+  rows("KeyT", "bulk_assign", "Shift+T", { shift: true }),
+  rows("KeyM", "merge", "M"),
+  rows("KeyU", "unmerge", "U"),
+  rows("KeyY", "split", "Y"),
+  loop("KeyC", "resolve", "C"),
+  loop("KeyV", "call_back", "V"),
+  loop("KeyW", "waive", "W"),
+  loop("KeyP", "complain", "P"),
+  loop("KeyL", "handle", "L"),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => call(`Digit${n}`, `dial_${n}`, n === 1 ? "1 – 9" : "")),
+  call("Digit0", "hang_up", "0"),
+  call("KeyH", "hush", "H"),
+  row("views", "page")("KeyG", "go", ""),
+  view("KeyQ", "queue"),
+  view("KeyM", "map"),
+  view("KeyH", "shift"),
+  view("KeyS", "supervisor"),
+  view("KeyD", "devices"),
+  view("KeyW", "watch"),
+  view("KeyR", "requests"),
+  view("KeyP", "providers"),
+  view("KeyA", "aid"),
+  view("KeyK", "risks"),
+  view("KeyV", "levels"),
+  view("KeyE", "register"),
+  view("KeyF", "history"),
+  view("KeyU", "audit"),
+  view("KeyC", "accounts"),
+  view("KeyB", "wall"),
+  view("KeyL", "lock"),
+  view("KeyN", "notices"),
+  row("page", "work")("Slash", "search", "/"),
+  row("page", "work")("Slash", "help", "?", { shift: true }),
+  anywhere("page")("F1", "help", "F1"),
+  anywhere("page")("Escape", "back", "Esc"),
+  anywhere("page")("Enter", "submit", "Ctrl+Enter", { ctrl: true }),
 ];
 
 const REPEATS = new Set(["up", "down", "page_up", "page_down"]);
+const CHARACTER = /^(Key|Digit|Slash$|Space$)/; // what types something: these can be switched off (WCAG 2.1.4)
 
-/** Where the focus is: {text: in a form or a field, queue, incident, button}. */
+/** The key of an action or view as it is written beside it: the first in the list, "" for none. */
+export const keyOf = (does) => KEYS.find((key) => key.does === does)?.shown ?? "";
+
+/** Where the focus is: {text: in a form or a field, queue, incident, ops: another view than the queue, button}. */
 export function focusOf(target) {
   const within = (selector) => Boolean(target?.closest?.(selector));
   const nowhere = !target || target === target.ownerDocument?.body || target === target.ownerDocument?.documentElement;
@@ -46,21 +92,28 @@ export function focusOf(target) {
     text: within("input, textarea, select, form, [contenteditable]"),
     button: within("button, a[href], [role=separator]"),
     queue: nowhere || within(".queue"),
-    incident: within(".incident, .responders"),
+    incident: within(".incident, .responders, .map-pane"),
+    ops: within(".ops"),
   };
 }
 
-/** What a keydown asks for, or null when the key is not ours: a function of the event and of the focus, nothing else. */
-export function keyAction(event, focus) {
+/**
+ * What a keydown asks for, or null when the key is not ours: a function of the event, of the focus and of the key before it (`after`), nothing else.
+ * `letters`: are keys that type something ours at all?
+ */
+export function keyAction(event, focus, after = null, letters = true) {
   if (event.altKey || event.metaKey) return null;
-  if (event.key === "?" && !focus.text && (focus.queue || focus.incident)) return "help"; // wherever the layout has it
-  const row = KEYS.find((key) => key.code === event.code && Boolean(key.ctrl) === event.ctrlKey && Boolean(key.shift) === event.shiftKey);
-  if (!row || (event.repeat && !REPEATS.has(row.does))) return null;
-  const isFunctionKey = /^F\d/.test(row.code);
+  if (!letters && (event.key === "?" || (CHARACTER.test(event.code) && !event.ctrlKey))) return null;
+  if (event.key === "?" && !focus.text && (focus.queue || focus.incident || focus.ops)) return "help"; // wherever the layout has it
+  const fits = (key) => key.code === event.code && Boolean(key.ctrl) === event.ctrlKey && Boolean(key.shift) === event.shiftKey;
+  const found = KEYS.find((key) => fits(key) && (key.after ?? null) === after) ?? KEYS.find((key) => fits(key) && !key.after && (after === null || key.where === "any"));
+  if (!found || (event.repeat && !REPEATS.has(found.does))) return null;
+  const isFunctionKey = /^F\d/.test(found.code);
   if (event.isComposing && !isFunctionKey) return null; // Esc and Enter belong to the input method then
-  if (row.where === "any") return row.does;
+  if (found.where === "any") return found.does;
   if (focus.text) return null;
-  if (focus.button && (row.code === "Space" || row.code === "Enter")) return null;
-  if (row.where === "queue") return focus.queue ? row.does : null;
-  return focus.queue || focus.incident ? row.does : null;
+  if (focus.button && (found.code === "Space" || found.code === "Enter")) return null;
+  if (found.where === "queue") return focus.queue ? found.does : null;
+  if (found.where === "page" && focus.ops) return found.does;
+  return focus.queue || focus.incident ? found.does : null;
 }

@@ -1,6 +1,6 @@
 // The loudspeaker: puts planned tones on the audio clock, and agrees with other windows of this browser which one sounds.
 import { signal } from "@preact/signals";
-import { TEST_TONES, plan, silence, wanted } from "./alarm.js";
+import { TEST_TONES, isOurs, plan, silence } from "./alarm.js";
 
 const TICK_MS = 500;
 const LEASE_MS = 3000; // a window not heard for this long no longer counts: when in doubt, all sound
@@ -42,14 +42,17 @@ function play(tones) {
   }
 }
 
-/** Start sounding what `look()` (the arguments of wanted()) asks for. */
+/**
+ * Start sounding what `look()` asks for: {want: as of wanted(), now, volume}. Gives the function that looks once: call it whenever
+ * something is heard of the server, as a hidden page's timers come once a minute at worst, and its socket's messages at once.
+ */
 export function startSound(look) {
   let memory = silence();
   const isMine = shareBrowser();
   const tick = () => {
-    const seen = look();
-    if (context === null || context.state !== "running" || !isMine()) return;
-    const next = plan(wanted(seen), memory, seen.now);
+    const { want, now, volume } = look();
+    if (context === null || context.state !== "running" || !isMine(want)) return;
+    const next = plan(want, memory, now, volume);
     memory = next.memory;
     if (next.tones.length) play(next.tones);
   };
@@ -57,18 +60,22 @@ export function startSound(look) {
   return tick;
 }
 
-/** One sounding window per browser: the smallest name heard lately sounds, and only windows that can sound speak up. */
+/** One sounding window per browser: windows that can sound say what they would, and the rule is isOurs(). */
 function shareBrowser() {
   if (typeof BroadcastChannel === "undefined") return () => true;
   const channel = new BroadcastChannel("sound");
   const name = Math.random();
   const heard = new Map();
-  channel.onmessage = ({ data }) => heard.set(data, performance.now());
-  setInterval(() => {
-    if (context?.state === "running") channel.postMessage(name);
-  }, LEASE_MS / 3);
-  return () => {
-    for (const [other, at] of heard) if (other < name && performance.now() - at < LEASE_MS) return false;
-    return true;
+  let mine = { level: 0, link: false };
+  channel.onmessage = ({ data }) => heard.set(data.name, { ...data, at: performance.now() });
+  const tell = () => { if (context?.state === "running") channel.postMessage({ name, ...mine }); };
+  setInterval(tell, LEASE_MS / 3);
+  return (want) => {
+    if (want.level !== mine.level || want.link !== mine.link) {
+      mine = { level: want.level, link: want.link };
+      tell();
+    }
+    for (const [other, { at }] of heard) if (performance.now() - at >= LEASE_MS) heard.delete(other);
+    return isOurs(want, name, [...heard]);
   };
 }

@@ -1,11 +1,16 @@
 // What the page knows: latest state by id, in the order of urgency. Counters, tabs, list and alarms all read from here.
 import { computed, signal } from "@preact/signals";
 
+/** Of the severities, the four that alarm somebody, the worst first. */
+export const LEVELS = ["critical", "major", "minor", "warning"];
 export const RANK = { critical: 1, major: 2, minor: 3, warning: 4, none: 5 };
-const BINS = { incident: "incidents", call: "calls", line: "lines", operator: "operators", counter: "counters" };
+const BINS = { incident: "incidents", call: "calls", line: "lines", operator: "operators", counter: "counters", state: "states", notice: "notices", shift: "shifts" };
+
+const REQUEST = "service_request";
+const REQUESTS_KEPT = 50; // those that were opened; their list is read by the page that shows it
 
 export function emptyState() {
-  return { epoch: "", rev: 0, incidents: new Map(), calls: new Map(), lines: new Map(), operators: new Map(), counters: new Map() };
+  return { epoch: "", rev: 0, incidents: new Map(), requests: new Map(), calls: new Map(), lines: new Map(), operators: new Map(), counters: new Map(), states: new Map(), notices: new Map(), shifts: new Map() };
 }
 
 /** Times as numbers, once, at the door. */
@@ -24,12 +29,13 @@ export function sameOrder(a, b) {
  * feed may overtake each other, so an incident never goes back to an earlier version.
  */
 export function putItem(state, item) {
-  const bin = BINS[item.type];
+  const bin = item.kind === REQUEST && item.type === "incident" ? "requests" : BINS[item.type]; // an ordinary service is never among the alarms
   if (!bin) return null;
   const before = state[bin].get(item.id);
   if (before && item.version < before.version) return null;
   const after = received(item);
   state[bin].set(item.id, after);
+  if (bin === "requests" && state.requests.size > REQUESTS_KEPT) state.requests.delete(state.requests.keys().next().value);
   return { bin, reordered: bin === "incidents" && (!before || !sameOrder(before, after)) };
 }
 
@@ -38,7 +44,7 @@ export function applyFrame(state, frame) {
   const changed = new Set();
   let reordered = false;
   if (frame.reset) {
-    for (const bin of Object.values(BINS)) {
+    for (const bin of [...Object.values(BINS), "requests"]) {
       state[bin].clear();
       changed.add(bin);
     }
@@ -79,8 +85,12 @@ export function compareLines(a, b) {
   return (a.state === "live") - (b.state === "live") || b.mandatory - a.mandatory || (a.id < b.id ? -1 : 1);
 }
 
-/** Does the row belong to the tab? Tabs: all, mine, waiting, call_back, complaint. */
+/** Open, and neither put aside nor over: what the counters count and what may sound. */
+export const isLive = (row) => row.state !== "closed" && !row.shelf;
+
+/** Does the row belong to the tab? What is on the shelf stands in its own tab and nowhere else. Tabs: all, mine, waiting, call_back, complaint, shelved. */
 export function inTab(row, tab, me) {
+  if (tab === "shelved" || row.shelf) return tab === "shelved" && Boolean(row.shelf) && row.state !== "closed";
   switch (tab) {
     case "mine":
       return row.state !== "closed" && row.owner !== null && row.owner === me;
@@ -91,18 +101,19 @@ export function inTab(row, tab, me) {
     case "complaint":
       return row.state !== "closed" && (row.flags ?? []).includes("complaint");
     default:
-      return true;
+      return true; // with those that were closed in the last minutes: the list sets them apart, the counter leaves them out
   }
 }
 
-export const TABS = ["all", "mine", "waiting", "call_back", "complaint"];
+export const TABS = ["all", "mine", "waiting", "call_back", "complaint", "shelved"];
 
-/** Every number the page shows, in one pass over the rows: open per severity, and rows per tab. */
+/** Every number the page shows, in one pass over the rows: open per severity, and open rows per tab. */
 export function count(rows, me) {
   const counts = { critical: 0, major: 0, minor: 0, warning: 0, none: 0, open: 0, raised: { critical: 0, major: 0, minor: 0, warning: 0, none: 0 }, tabs: {} };
   for (const tab of TABS) counts.tabs[tab] = 0;
   for (const row of rows) {
-    if (row.state !== "closed") {
+    if (row.state === "closed") continue;
+    if (!row.shelf) {
       counts.open += 1;
       counts[row.severity] += 1;
       if (row.state === "raised") counts.raised[row.severity] += 1;
@@ -118,15 +129,21 @@ export const incidentsChanged = signal(0);
 export const orderChanged = signal(0);
 export const callsChanged = signal(0);
 export const linesChanged = signal(0);
+export const countersChanged = signal(0);
+export const noticesChanged = signal(0);
+export const operatorsChanged = signal(0);
 export const session = signal(null);
 export const tab = signal("all");
 export const search = signal("");
 
 function tell({ changed, reordered }) {
-  if (changed.has("incidents")) incidentsChanged.value += 1;
+  if (changed.has("incidents") || changed.has("requests")) incidentsChanged.value += 1;
   if (reordered) orderChanged.value += 1;
   if (changed.has("calls")) callsChanged.value += 1;
   if (changed.has("lines")) linesChanged.value += 1;
+  if (changed.has("counters") || changed.has("states")) countersChanged.value += 1;
+  if (changed.has("operators")) operatorsChanged.value += 1;
+  if (changed.has("notices") || changed.has("shifts")) noticesChanged.value += 1;
 }
 
 export function receive(frame) {
@@ -151,11 +168,42 @@ export const rows = computed(() => {
   return ordered.value.map((id) => state.incidents.get(id)).filter(Boolean);
 });
 
+/** The row of an incident, or of a request that was opened. */
+export const rowOf = (id) => state.incidents.get(id) ?? state.requests.get(id) ?? null;
+
+/** Open requests for services: {raised, acknowledged, resolved, unmatched, told}; null while there was none. */
+export const requestCounts = computed(() => {
+  countersChanged.value;
+  return state.counters.get("requests") ?? null;
+});
+
+/** What the one who is here does (gateway/core/account.py); `local` without accounts. */
+export const role = computed(() => session.value?.account?.role ?? "local");
 export const me = computed(() => session.value?.name ?? null);
+
+/** The counters of the server: all there is while rows are hidden. */
+export const queueCounter = computed(() => {
+  countersChanged.value;
+  return state.counters.get("queue") ?? null;
+});
+
+/** Too many at once, as the server sees it: {on, by, since, new_10min, operators}, or null. */
+export const flood = computed(() => {
+  countersChanged.value;
+  return state.states.get("flood") ?? null;
+});
+
 export const counts = computed(() => count(rows.value, me.value));
 export const calls = computed(() => {
   callsChanged.value;
   return [...state.calls.values()].sort((a, b) => (a.since < b.since ? -1 : 1));
+});
+/** Who is on duty, by name, each with the incidents in their hands: {id, name, sound, extension, view, mode, load}. */
+export const operators = computed(() => {
+  operatorsChanged.value;
+  const load = new Map();
+  for (const row of rows.value) if (row.owner && row.state === "acknowledged") load.set(row.owner, (load.get(row.owner) ?? 0) + 1);
+  return [...state.operators.values()].map((one) => ({ ...one, load: load.get(one.name) ?? 0 })).sort((a, b) => (a.name < b.name ? -1 : 1));
 });
 export const lines = computed(() => {
   linesChanged.value;

@@ -1,14 +1,21 @@
 // Small parts that every view uses: templates, times that count down, severity marks.
 import htm from "htm";
-import { h } from "preact";
+import { h, render } from "preact";
 import { clockTime, countdown, second } from "./clock.js";
-import { label, t } from "./i18n.js";
+import { label, language, t } from "./i18n.js";
 import { state } from "./store.js";
 
 export const html = htm.bind(h);
 
+/** Fill the page, in place of what stood there in case we never started. */
+export function fill(content) {
+  const place = document.getElementById("app");
+  place.replaceChildren();
+  render(content, place);
+}
+
 /** Shape first, so that no meaning hangs on colour alone. */
-const MARKS = { critical: "▲", major: "◆", minor: "●", warning: "○", none: "·" };
+export const MARKS = { critical: "▲", major: "◆", minor: "●", warning: "○", none: "·" };
 
 export function Mark({ severity, withText = false }) {
   const text = label("severity", severity);
@@ -31,6 +38,25 @@ export function Time({ at }) {
   return html`<time datetime=${at} title=${at}>${clockTime(at)}</time>`;
 }
 
+const MINUTE_S = 60;
+const HOUR_S = 3600;
+const DAY_S = 86_400;
+
+/** A stretch of time in words: 40 s, 12 min, 3 h 05 min, 2 days. */
+export function lasted(seconds) {
+  const size = Math.max(0, Math.floor(seconds));
+  if (size < MINUTE_S) return t("lasted.seconds", { n: size });
+  if (size < HOUR_S) return t("lasted.minutes", { n: Math.floor(size / MINUTE_S) });
+  if (size < 2 * DAY_S) return t("lasted.hours", { h: Math.floor(size / HOUR_S), m: String(Math.floor((size % HOUR_S) / MINUTE_S)).padStart(2, "0") });
+  return t("lasted.days", { n: Math.floor(size / DAY_S) });
+}
+
+/** How long ago (ISO): in words, the clock time beside it. Null: never. */
+export function Ago({ at }) {
+  if (!at) return html`<span class="quiet">${t("lasted.never")}</span>`;
+  return html`<span class="ago">${t("lasted.ago", { time: lasted((second.value - Date.parse(at)) / 1000) })} <time class="quiet" datetime=${at}>${clockTime(at)}</time></span>`;
+}
+
 /** "≈ 8 min": always marked as an estimate. */
 export function travel(minutes) {
   return minutes === null || minutes === undefined ? "–" : t("about.minutes", { n: Math.max(1, Math.round(minutes)) });
@@ -39,6 +65,15 @@ export function travel(minutes) {
 export function kilometres(km) {
   return km === null || km === undefined ? "" : `${km < 10 ? km.toFixed(1) : Math.round(km)} km`;
 }
+
+/** What kind of responder it is, as this place calls it. */
+export function kindText(one) {
+  const own = one.kind_name;
+  return (typeof own === "string" ? own : own?.[language.value]) || label("responder_kind", one.kind);
+}
+
+/** What a service is called: here, as this place has it; to other readers by its code. */
+export const serviceText = (code, name) => (language.value === "zh-CN" ? name || label("service", code) : label("service", code));
 
 /** Where it is: of a line or device that stands nowhere, the line. */
 export function where(row) {

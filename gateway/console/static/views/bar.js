@@ -1,15 +1,18 @@
 // The bar on top: counters, call-backs due, link clock, sound, lines, language, who is on duty; below it the calls that ring.
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clockTime, second } from "../clock.js";
 import { setDuty } from "../commands.js";
 import { faultText } from "../fault.js";
 import { link } from "../feed.js";
+import { keyOf } from "../keys.js";
 import { LANGUAGES, label, language, t, useLanguage } from "../i18n.js";
-import { calls, counts, incidentsChanged, lines, me, session, state, tab } from "../store.js";
+import { LEVELS, calls, counts, incidentsChanged, lines, me, requestCounts, session, state, tab } from "../store.js";
 import { sound, unlock } from "../sound.js";
-import { hushedUntil } from "../hush.js";
+import { hushedUntil, volume } from "../hush.js";
+import { THEMES, theme } from "../theme.js";
 import { Countdown, Since, callerText, html, Mark } from "../ui.js";
-import { helpShown, open } from "../work.js";
+import { Me } from "./me.js";
+import { helpShown, menuShown, open, reachable, view } from "../work.js";
 
 const CALLS_SHOWN = 3;
 const LINE_MARKS = { live: "●", connecting: "◌", suspect: "◌", lost: "✕" };
@@ -21,13 +24,15 @@ export function districtName() {
 
 function Counters() {
   const now = counts.value;
+  const requests = requestCounts.value;
   return html`
     <div class="counters" role="group" aria-label=${t("bar.open")}>
-      ${["critical", "major", "minor", "warning"].map((severity) => html`
+      ${LEVELS.map((severity) => html`
         <span key=${severity} class=${`counter ${severity} ${now[severity] ? "" : "none"}`} title=${`${label("severity", severity)} · ${t("bar.waiting", { n: now.raised[severity] })}`}>
           <${Mark} severity=${severity} />${now[severity]}
         </span>`)}
       <button class="counter back" onClick=${() => { tab.value = "call_back"; }}>${t("tab.call_back")} ${now.tabs.call_back}</button>
+      ${requests && html`<button class="counter back requests" title=${t("bar.requests", { n: requests.raised, unmatched: requests.unmatched })} onClick=${() => { view.value = "requests"; }}>${t("view.requests")} ${requests.raised + requests.acknowledged}</button>`}
     </div>`;
 }
 
@@ -85,18 +90,50 @@ function Language() {
   return html`<button class="language" lang=${other} onClick=${() => useLanguage(other)}>${t("bar.other_language")}</button>`;
 }
 
+/** Every view that this reader may see, for the mouse and for whoever has no key in mind. */
+function Menu() {
+  const box = useRef();
+  useEffect(() => {
+    if (!menuShown.value) return undefined;
+    box.current.querySelector("[aria-current]")?.focus();
+    const close = (event) => { if (!box.current?.contains(event.target)) menuShown.value = false; };
+    document.addEventListener("pointerdown", close);
+    document.addEventListener("focusin", close);
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      document.removeEventListener("focusin", close);
+    };
+  }, [menuShown.value]);
+  const go = (name) => {
+    menuShown.value = false;
+    view.value = name;
+  };
+  return html`<div class="menu" ref=${box}>
+    <button aria-expanded=${menuShown.value ? "true" : "false"} aria-haspopup="true" title=${t("view.menu")} onClick=${() => { menuShown.value = !menuShown.value; }}>${t(`view.${view.value}`)} <i aria-hidden="true">▾</i></button>
+    ${menuShown.value && html`<nav aria-label=${t("view.menu")}>${reachable.value.map((name) => html`
+      <button key=${name} aria-current=${view.value === name ? "page" : undefined} onClick=${() => go(name)}><span>${t(`view.${name}`)}</span> <kbd>${keyOf(name)}</kbd></button>`)}
+      <label class="setting">${t("setting.theme")} <select value=${theme.value} onChange=${(event) => { theme.value = event.target.value; }}>${THEMES.map((one) => html`<option key=${one} value=${one}>${label("theme", one)}</option>`)}</select></label>
+      <label class="setting" title=${t("setting.volume_floor")}>${t("setting.volume")} <input type="range" min="0" max="1" step="0.1" value=${volume.value} onChange=${(event) => { volume.value = Number(event.target.value); unlock(true); }} /></label>
+    </nav>`}
+  </div>`;
+}
+
+/** Whoever has no queue gets no rows: a zero here would say that nobody waits. */
+const hasDesk = () => reachable.value.includes("queue");
+
 export function Bar() {
   return html`
     <header class="bar">
       <h1>${t("bar.title")} <span>· ${districtName()}</span></h1>
-      <${Counters} />
+      <${Menu} />
+      ${hasDesk() && html`<${Counters} />`}
       <${LinkClock} />
-      <${Sound} />
+      ${hasDesk() && html`<${Sound} />`}
       <${Lines} />
       <button onClick=${() => { helpShown.value = true; }} title=${t("help.title")} aria-label=${t("help.title")}>?</button>
       <${Language} />
-      <span class="me" title=${t("duty.unverified")}>${me.value}</span>
-      <button onClick=${() => setDuty(null)}>${t("duty.leave")}</button>
+      <${Me} />
+      ${me.value !== null && html`<button onClick=${() => setDuty(null)}>${t("duty.leave")}</button>`}
     </header>`;
 }
 
@@ -122,11 +159,12 @@ export function Ringing() {
   if (reach === "lost") {
     return html`<div class="ringing lost" role="alert"><strong>${t("link.lost_banner")}</strong> ${t("link.as_of", { at: clockTime(at) })}</div>`;
   }
+  if (!hasDesk()) return html`<div class="ringing" aria-label=${t("call.bar")} role="region"><span class="quiet">${t("call.not_here")}</span></div>`;
   const isSilent = sound.value !== "running";
   incidentsChanged.value; // the names of their persons
   const all = [...calls.value].sort((a, b) => mine(b) - mine(a) || CALL_ORDER.indexOf(a.state) - CALL_ORDER.indexOf(b.state));
   return html`
-    <div class=${`ringing ${all.some((call) => call.state !== "call_answered") ? "on" : ""}`} aria-label=${t("call.bar")} role="region">
+    <div class=${`ringing ${all.some((call) => call.state !== "call_answered") ? "on" : ""} ${isSilent ? "silent" : ""}`} aria-label=${t("call.bar")} role="region">
       ${isSilent && html`<button class="no-sound" onClick=${() => unlock(true)}>${t("sound.blocked")}</button>`}
       ${all.length === 0 && html`<span class="quiet">${t("call.none")}</span>`}
       ${all.slice(0, CALLS_SHOWN).map((call) => html`<${Call} key=${call.id} call=${call} />`)}

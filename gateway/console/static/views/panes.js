@@ -1,34 +1,19 @@
-// Three panes with movable borders, remembered on this machine.
-import { signal } from "@preact/signals";
+// Three panes with movable borders, remembered for each user of this machine.
 import { t } from "../i18n.js";
+import { setting } from "../settings.js";
 import { html } from "../ui.js";
 
-const KEY = "panes";
 const START = [47, 32]; // per cent of the width: queue, incident; the rest is for responders
 const LEAST = 16;
 const STEP = 2;
 
-function recall() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY));
-    return Array.isArray(kept) && kept.length === 2 && kept.every((part) => part >= LEAST) && kept[0] + kept[1] <= 100 - LEAST ? kept : START;
-  } catch {
-    return START;
-  }
-}
-
-const widths = signal(recall());
+const widths = setting("panes", START, (kept) => Array.isArray(kept) && kept.length === 2 && kept.every((part) => part >= LEAST) && kept[0] + kept[1] <= 100 - LEAST);
 
 /** Move border `index` to `at` per cent of the width. */
 function move(index, at) {
   const [first, second] = widths.value;
   const edge = index === 0 ? Math.min(Math.max(at, LEAST), first + second - LEAST) : Math.min(Math.max(at, first + LEAST), 100 - LEAST);
   widths.value = index === 0 ? [edge, first + second - edge] : [first, edge - first];
-  try {
-    localStorage.setItem(KEY, JSON.stringify(widths.value));
-  } catch {
-    // then for this page only
-  }
 }
 
 function Border({ index }) {
@@ -45,7 +30,7 @@ function Border({ index }) {
     if (event.key === "ArrowLeft") move(index, at - STEP);
     else if (event.key === "ArrowRight") move(index, at + STEP);
   };
-  return html`<div class="border" role="separator" aria-orientation="vertical" tabindex="0" aria-label=${t("panes.border")} aria-valuenow=${Math.round(at)}
+  return html`<div class="border" role="separator" aria-orientation="vertical" tabindex="0" aria-label=${t("panes.border")} aria-valuenow=${Math.round(at)} title=${t("panes.border")} onDblClick=${() => { widths.value = START; }}
     onPointerDown=${onPointerDown} onKeyDown=${onKeyDown}></div>`;
 }
 

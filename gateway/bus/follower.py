@@ -1,0 +1,142 @@
+"""Reads the stream of one shard into its pipeline, in order, and knows up to where everything is on disk.
+
+Up to WINDOW events are under way at once, so that a batch finds many waiting; while the store is down they wait in the pipeline. The position moves
+on only over what is on disk whole; it is committed with whatever is committed next. What comes again after a kill is folded by its identity.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from drivers.contract import Rejected, Verdict
+from gateway.bus.contract import Bus, BusDown
+from gateway.bus.together import end, together
+from gateway.clock import monotonic
+from gateway.event import Event
+
+log = structlog.get_logger("bus")
+
+WINDOW = 2000  # events under way: two batches of the pipeline
+KEEP_S = 2.0  # so often the position is written when nothing else is, and the database hears of us: thrice within ownership.IDLE_S
+HALF_FULL = 0.5  # of the stream
+FORGET_S = 60.0  # so often the stream is told what is not needed any more
+
+Receive = Callable[[Sequence[Event | Rejected]], Coroutine[Any, Any, Sequence[Verdict]]]
+
+
+class _UnderWay:
+    """One message of the bus on its way to the disk."""
+
+    __slots__ = ("at", "count", "sequence", "task")
+
+    def __init__(self, sequence: int, at: float, content: list[Event | Rejected], receive: Receive) -> None:
+        self.sequence = sequence
+        self.at = at
+        self.count = len(content)
+        self.task = asyncio.create_task(receive(content))
+
+
+class Follower:
+    """One shard's reader. `position` and `lag_s` are for commits and for metrics."""
+
+    def __init__(
+        self,
+        shard: int,
+        bus: Bus,
+        receive: Receive,
+        note: Callable[[int], None],
+        keep: Callable[[bool], Awaitable[bool]],
+        keep_s: float,
+        lost: Callable[[int, int], Awaitable[None]] | None = None,
+    ) -> None:
+        """lost: is told behind which position how many messages are missing that the stream once had; before what follows them is read."""
+        self.shard = shard
+        self._lost = lost
+        self.position = 0
+        self._bus = bus
+        self._receive = receive
+        self._note = note
+        self._keep = keep
+        self._keep_s = keep_s
+        self._under_way: deque[_UnderWay] = deque()
+        self._events = 0
+        self._room = asyncio.Event()
+        self._arrived = asyncio.Event()
+
+    @property
+    def under_way(self) -> int:
+        """Events read and not yet on disk."""
+        return self._events
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago an edge had the oldest message that is not on disk yet; 0 when all that was read is."""
+        return max(0.0, time.time() - self._under_way[0].at) if self._under_way else 0.0
+
+    async def run(self, after: int, made: int) -> None:
+        """From behind this position of the stream made then, until cancelled. Raises MadeAnew."""
+        self.position = after
+        self._note(after)
+        try:
+            await together(self._settle(), self._housekeeping(), self._read(after, made))
+        finally:
+            await end([one.task for one in self._under_way])
+
+    async def _read(self, after: int, made: int) -> None:
+        async for message in self._bus.follow(self.shard, after, made):
+            if message.sequence > after + 1:  # a server that led it next did not have them
+                log.error("bus_forgot: messages between are not there any more", shard=self.shard, position=after, first=message.sequence)
+                if self._lost is not None:
+                    await self._lost(after, message.sequence - 1 - after)
+            after = message.sequence
+            content = message.envelope.content
+            while self._events and self._events + len(content) > WINDOW:
+                self._room.clear()
+                await self._room.wait()
+            self._under_way.append(_UnderWay(message.sequence, message.envelope.at, content, self._receive))
+            self._events += len(content)
+            self._arrived.set()
+
+    async def _settle(self) -> None:
+        """Take what is on disk off the front, in order."""
+        while True:
+            if not self._under_way:
+                self._arrived.clear()
+                await self._arrived.wait()
+            first = self._under_way[0]
+            await first.task
+            self._under_way.popleft()
+            self._events -= first.count
+            self.position = first.sequence
+            self._note(first.sequence)
+            self._room.set()
+
+    async def _housekeeping(self) -> None:
+        """The position goes to disk though nothing happens, and the stream forgets what is older than it must be kept."""
+        kept = self.position
+        marks: deque[tuple[float, int]] = deque()
+        forgotten = forget_at = 0.0
+        while True:
+            await asyncio.sleep(KEEP_S)
+            position, now = self.position, monotonic()
+            if await self._keep(position != kept):
+                kept = position
+            if now < forget_at:
+                continue
+            forget_at = now + FORGET_S
+            marks.append((now, kept))
+            old = 0
+            while marks and marks[0][0] <= now - self._keep_s:
+                old = marks.popleft()[1]
+            try:
+                if await self._bus.fill(self.shard) > HALF_FULL:  # room for what comes counts more than a spare copy of what is on disk
+                    old = kept
+                if old > forgotten:
+                    await self._bus.forget(self.shard, old)
+                    forgotten = old
+            except BusDown as down:
+                log.info("nothing_forgotten", shard=self.shard, reason=str(down))

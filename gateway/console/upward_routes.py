@@ -1,0 +1,28 @@
+"""What can be seen of reporting: how far everybody has been told, and the event stream of supervision, to be read at leisure (domain 6.3)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.console.asking import answered, place
+from gateway.console.seam import House
+
+
+class UpwardRoutes:
+    """Both only read."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    @property
+    def routes(self) -> list[Route]:
+        return [Route("/api/v1/upward", self.upward), Route("/api/v1/journal-feed", self.journal_feed)]
+
+    async def upward(self, _: Request) -> Response:
+        """Every destination: its last receipt, what waits, why it fails, the days compared."""
+        return answered({"destinations": await self._house.upward()})
+
+    async def journal_feed(self, request: Request) -> Response:
+        """Lines of JSON without persons, from after an entry of the journal; X-Next says from where to go on."""
+        lines, following = await self._house.journal_feed(place(request))
+        return Response(lines, media_type="application/x-ndjson", headers={"x-next": str(following)})

@@ -1,0 +1,1 @@
+"""What lies under the operators' map: the boundary that was imported, files of pictures; and `gateway map`."""

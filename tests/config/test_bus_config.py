@@ -1,0 +1,57 @@
+"""What `gateway check` says about several machines: everything that cannot be had there is named, with what to do instead."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config, examine_config
+from gateway.config.heartbeat import HeartbeatConfig, of_part
+
+BUS = '[store]\nurl = "postgresql://gateway@db/gateway"\n[bus]\nservers = ["nats://a:4222"]\nreplicas = 1\n'
+LINE = '[[line]]\nname = "pbx"\ncodec = "ami"\nconnect = "tcp:127.0.0.1:5038"\nedge = "north"\n'
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    (folder / "districts" / "honggu").mkdir(parents=True, exist_ok=True)
+    (folder / "secret").write_text("sixteen bytes and more\n")
+    file = folder / "gateway.toml"
+    file.write_text(text)
+    return [one.removeprefix(f"{file}: ") for one in examine_config(file)[1]]
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "remedy"),
+    [
+        ("", "store.url", "postgresql://"),
+        ('[telephone]\nline = "pbx"\n[dispatch.phone]\n', "dispatch.phone", "reach these responders by mqtt"),
+        ('[heartbeat]\nurl = "https://watch.example/ping"\n', "heartbeat.url", "{part}"),
+        ("[heartbeat]\nsystemd = true\n", "heartbeat.systemd", "write false"),
+        ('[self_test]\nstation = "test"\nchannel = "webhook"\naddress = "https://h/"\n', "self_test.station", "leave it empty"),
+        (
+            '[[counterpart]]\nname = "city"\nkind = "management"\nurl = "https://city.example/12349"\nsecret_file = "secret"\n',
+            "counterpart[1]",
+            "gateway report month",
+        ),
+        ('[[subscriber]]\nname = "app"\nurl = "https://app.example/hook"\nsecret_file = "secret"\n', "subscriber[1].url", "{shard}"),
+    ],
+)
+def test_what_several_machines_cannot_do_is_told_with_the_way_out(tmp_path: Path, more: str, key: str, remedy: str) -> None:
+    bus = BUS if key != "store.url" else BUS.replace("postgresql://gateway@db/gateway", "sqlite:///gateway.db")
+    found = [one for one in problems(tmp_path, bus + more + LINE) if one.partition(": ")[0] == key]
+    assert len(found) == 1, problems(tmp_path, bus + more + LINE)
+    assert remedy in found[0]
+    alone = problems(tmp_path, more + LINE)
+    assert not [one for one in alone if one.partition(": ")[0] == key], alone
+
+
+def test_a_cluster_with_a_switch_for_each_part_has_no_fault(tmp_path: Path) -> None:
+    switch = '[heartbeat]\nurl = "https://watch.example/{part}"\n'
+    more = f'{switch}[[subscriber]]\nname = "app"\nurl = "https://app.example/{{shard}}"\nsecret_file = "secret"\n'
+    assert problems(tmp_path, BUS + more + LINE) == []
+
+
+def test_each_part_beats_at_its_own_switch() -> None:
+    common = Config(heartbeat=HeartbeatConfig(url="https://watch.example/{part}?k=1", file="alive")).heartbeat
+    one = of_part(common, "shard-3")
+    assert (one.url, one.file) == ("https://watch.example/shard-3?k=1", "alive-shard-3")
+    assert of_part(HeartbeatConfig(), "edge-north") == HeartbeatConfig()
