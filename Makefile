@@ -7,6 +7,8 @@ ROADS   := $(VENV)/.roads
 PYTHON  ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 # test: how many files at once; they mostly wait for real servers, so one more than there are cores
 WORKERS ?= $(shell expr $$(nproc) + 1)
+# test: a failure is told and its test tried once more, five times in a run (docs/decisions/0033)
+AGAIN   ?= --reruns 1 --max-suite-reruns 5 -r fER
 # bench: which systems, and options of bench/run.sh
 SYSTEMS ?= floor-b node-red python-typical gateway
 ARGS    ?= --profile short --repeats 3
@@ -46,7 +48,7 @@ demo: $(STAMP)
 
 test: $(ROADS)
 	@tools/servers
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(PYTEST)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(AGAIN) $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -80,19 +80,21 @@ class Watch(threading.Thread):
 
 
 WATCH = pytest.StashKey[Watch]()
+TOLD_LINES = 12  # of a failure: enough to find its cause by
 
 
 class FailuresAtOnce:
-    """Names each failure of other processes when it happens: a run that is cut off has told them."""
+    """Names each failure of other processes when it happens: a run that is cut off has told them, and a test that passed at the second try is no secret."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
+        if report.failed or report.outcome == "rerun":
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
             terminal.ensure_newline()
-            terminal.write_line("\n  ".join((f"failed: {report.nodeid} ({report.when})", *report.longreprtext.splitlines()[-3:])))
+            word = "failed" if report.failed else "failed, and begins again"
+            terminal.write_line("\n  ".join((f"{word}: {report.nodeid} ({report.when})", *report.longreprtext.splitlines()[-TOLD_LINES:])))
 
 
 def pytest_configure(config: pytest.Config) -> None:

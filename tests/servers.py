@@ -14,8 +14,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from waiting import free_port, wait_until
 
+START_S = 60.0  # a server starts and ends in a fraction of a second; a loaded machine is given time
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = START_S) -> None:
     """`wait_until` with the time that a real server may take."""
     await wait_until(condition, what, timeout_s)
 
@@ -83,10 +85,17 @@ class Mosquitto:
 
     async def stop(self) -> None:
         """SIGTERM: the broker saves its sessions. Returns when the process has ended."""
-        if self._process is not None:
-            self._process.terminate()
-            await until(lambda: self._process is None or self._process.poll() is not None, "mosquitto ended")
-            self._process = None
+        if (process := self._process) is None:
+            return
+
+        def has_ended() -> bool:
+            """Asked anew at each look: a broker that already listens loses a signal that comes before its loop begins."""
+            if process.poll() is None:
+                process.terminate()
+            return process.returncode is not None
+
+        await wait_until(has_ended, "mosquitto ended", START_S, pause_s=0.1)
+        self._process = None
 
     def said(self, words: str) -> int:
         """How often the broker's log says this."""
