@@ -84,7 +84,7 @@ TOLD_LINES = 12  # of a failure: enough to find its cause by
 
 
 class FailuresAtOnce:
-    """Names each failure of other processes when it happens: a run that is cut off has told them, and a test that passed at the second try is no secret."""
+    """Names each failure of other processes when it happens: also of a first try, and of a run that is cut off."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
