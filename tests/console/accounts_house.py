@@ -22,6 +22,7 @@ from gateway.config import ConsoleConfig
 from gateway.core.account import Account, AccountRole
 from gateway.core.register import Register
 from tests.console import fake_house
+from tests.console.browser import at_work
 from tests.console.fake_house import CONFIG, FakeHouse
 
 PASSWORD = "seven-lamps-at-dusk"
@@ -87,7 +88,7 @@ def log_in_page(page: Page, login: str, password: str = PASSWORD, *, duty: bool 
     expect(page.locator("#login")).to_have_count(0)
     if duty and page.locator("#duty-start").count():
         page.locator("#duty-start").click()
-        expect(page.get_by_role("grid")).to_be_visible()
+        at_work(page)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -16,11 +15,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
 from gateway.console.http import make_app, serve
 from tests.console.fake_house import STATIC, FakeHouse
+from tests.waiting import free_port
 
 START_S = 60.0  # a cold start of the interpreter on a busy machine takes a few seconds
 
@@ -43,14 +43,6 @@ def chromium_arguments() -> dict[str, Any]:
             pytest.fail("chromium is not installed: apt-get install chromium")
         pytest.skip("chromium is not installed: the console's browser tests were NOT run")
     return {"executable_path": executable, "args": list(CHROMIUM_FLAGS)}
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -145,6 +137,13 @@ class ServedHouse:
         done: Future[Result] = Future()
         self._loop.call_soon_threadsafe(lambda: done.set_result(function(*arguments)))
         return done.result(CALL_S)
+
+
+def at_work(page: Page) -> None:
+    """The queue is there, with everything in it that the server knew, and the link is live."""
+    expect(page.locator(".queue")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_role("grid")).to_be_visible()
+    expect(page.locator(".bar .link")).to_have_class("link live")
 
 
 Operator = Callable[..., Page]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.console.browser import DEAF, SIZE, Operator, ServedHouse, chromium_arguments
+from tests.console.browser import DEAF, SIZE, Operator, ServedHouse, at_work, chromium_arguments
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
-    """operator(name) opens a page in a browser context of its own and goes on duty. Errors on any page fail the test."""
+    """operator(name) opens a page in a browser context of its own and comes on duty, what waits in sight. Errors on any page fail the test."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
@@ -48,7 +48,7 @@ def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
         if name is not None:
             page.locator("#duty-name").fill(name)
             page.keyboard.press("Enter")
-            expect(page.get_by_role("grid")).to_be_visible()
+            at_work(page)
         return page
 
     yield come

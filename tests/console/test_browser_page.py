@@ -30,6 +30,33 @@ MANY = """async (count) => {
 ONE = """async (row) => { const store = await import('/static/store.js'); store.receive({items: [row]}); }"""
 
 
+def test_nothing_is_said_of_what_waits_before_it_is_known(served: ServedHouse, operator: Operator) -> None:
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    holds = [True]
+
+    def tap(page: Page) -> None:
+        def handle(route: WebSocketRoute) -> None:
+            server = route.connect_to_server()
+            server.on_message(lambda message: held.append((route, message)) if holds else route.send(message))
+
+        page.route_web_socket(re.compile("/api/v1/feed"), handle)
+        page.route("**/api/v1/changes*", lambda route: route.abort() if holds else route.continue_())
+
+    incident = served.do(served.house.cries(1))
+    page = operator(None, before=tap)
+    page.locator("#duty-name").fill("李娜")
+    page.keyboard.press("Enter")
+    expect(page.locator(".queue")).to_have_attribute("aria-busy", "true")
+    expect(page.locator(".empty")).to_have_text("加载中…")
+    page.keyboard.press("F2")
+    expect(page.locator(".notices")).to_contain_text("加载中…")
+    holds.clear()
+    for route, message in held:
+        route.send(message)
+    expect(page.locator(f"#row-{incident.id}")).to_be_visible()
+    expect(page.locator(".queue")).to_have_attribute("aria-busy", "false")
+
+
 def test_a_silent_link_is_noticed(served: ServedHouse, operator: Operator) -> None:
     """The socket stays open and nothing comes: only frames are proof of life."""
     muted: list[bool] = []

@@ -12,7 +12,7 @@ import { laterView } from "./later.js";
 import { bulk, clearMarks, forgetMerger, lastMergedInto, marked, startBulk, toggleMark } from "./marks.js";
 import { letters } from "./settings.js";
 import { startSound, sound, unlock } from "./sound.js";
-import { LEVELS, counts, me, queueCounter, receive, role, rowOf, rows, session, state } from "./store.js";
+import { LEVELS, counts, isTold, me, queueCounter, receive, role, rowOf, rows, session, state } from "./store.js";
 import { fill, html } from "./ui.js";
 import { closeForm, cursor, detail, focusIncident, focusQueue, form, helpShown, menuShown, open, opened, reachable, restore, startWork, view } from "./work.js";
 import { Announcements, focusAnnouncements } from "./views/announcements.js";
@@ -125,7 +125,7 @@ function act(action, target) {
     case "take_next": {
       if (answerNext()) return undefined;
       const next = nextWaiting();
-      if (!next) return notice(() => t("notice.none_waiting"));
+      if (!next) return notice(() => t(isTold.value ? "notice.none_waiting" : "app.loading"));
       const isAtQueue = view.value === "queue";
       open(next.id);
       if (isAtQueue) focusIncident();

@@ -132,6 +132,8 @@ export const linesChanged = signal(0);
 export const countersChanged = signal(0);
 export const noticesChanged = signal(0);
 export const operatorsChanged = signal(0);
+/** Has the server told us everything once? Before that an empty list means nothing. */
+export const isTold = signal(false);
 export const session = signal(null);
 export const tab = signal("all");
 export const search = signal("");
@@ -148,6 +150,8 @@ function tell({ changed, reordered }) {
 
 export function receive(frame) {
   tell(applyFrame(state, frame));
+  if (frame.epoch !== undefined) isTold.value = true;
+  else if (frame.reset) isTold.value = false; // emptied here, for somebody else: to be read anew
 }
 
 /** A row that came as the answer to a command, ahead of the feed. */

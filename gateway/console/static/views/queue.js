@@ -9,7 +9,7 @@ import { Grid } from "../grid.js";
 import { label, language, t } from "../i18n.js";
 import { later } from "../later.js";
 import { clearMarks, marked, startBulk, toggleMark } from "../marks.js";
-import { TABS, counts, flood, me, rows, sameOrder, search, select, tab } from "../store.js";
+import { TABS, counts, flood, isTold, me, rows, sameOrder, search, select, tab } from "../store.js";
 import { Countdown, Mark, html, risks, where, who } from "../ui.js";
 import { cursor, focusIncident, focusQueue, open, opened } from "../work.js";
 import { MaintenanceForm, maintained } from "./maintenance.js";
@@ -185,14 +185,14 @@ export function Queue() {
   const list = visible.value.map((item) => (item.group ? item : shown(item)));
   const isStale = link.value.state === "lost";
   return html`
-    <section class=${`queue ${isStale ? "stale" : ""}`} aria-label=${t("queue.title")}>
+    <section class=${`queue ${isStale ? "stale" : ""}`} aria-busy=${isTold.value ? "false" : "true"} aria-label=${t("queue.title")}>
       <h2 class="unseen">${t("queue.title")}</h2>
       <${Tabs} />
       <${Grid} ref=${grid} rows=${list} columns=${columns()} cursor=${cursor.value} height=${ROW_PX} head=${HEAD_PX} label=${t("queue.title")}
         note=${isStale && html`<p class="as-of">${t("link.as_of", { at: clockTime(link.value.at) })}</p>`} listName=${`${tab.value} ${search.value}`} rowClass=${rowClass} sameOrder=${sameOrder}
         onCursor=${(id) => { cursor.value = id; }} onOpen=${press} wide=${(item) => (item.group ? html`<${GroupRow} item=${item} />` : null)}
         counts=${(row) => row.state === "raised"} onUnseen=${(n) => { above.value = n; }} gap=${t("queue.gap")} />
-      ${list.length === 0 && html`<p class="empty">${search.value ? `${t("queue.nothing_found")} ${t("queue.search_past")}` : tab.value === "shelved" ? t("queue.nothing_shelved") : t("queue.empty")}</p>`}
+      ${list.length === 0 && html`<p class="empty">${!isTold.value ? t("app.loading") : search.value ? `${t("queue.nothing_found")} ${t("queue.search_past")}` : tab.value === "shelved" ? t("queue.nothing_shelved") : t("queue.empty")}</p>`}
       ${maintained.value && html`<${MaintenanceForm} id=${maintained.value} />`}
       <${Below} />
       <${Notices} hint=${t("queue.hint")} />
