@@ -6,7 +6,6 @@ Frames come from the protocols' fact sheets and standards, never from our own en
 import asyncio
 import contextlib
 import json
-import random
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 from house import District, House, Setting
 from servers import until
+from waiting import free_port
 
 from gateway.event import ALARM_KINDS
 from simulators.panels.dc09_text import frame as dc09
@@ -365,7 +365,7 @@ class DeviceHouse(House):
         super().__init__(folder, District(wearables=1, rooms=1, buttons=1, callers=1), setting)
         self.families = families
         self.more = more
-        self.ports = _free_ports(families)
+        self.ports = {family.name: free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM) for family in families}
         self.people: list[tuple[str, str, str]] = [(family.person, family.name, family.device) for family in families]
         self.people += [("p-mapping", "mapping", "bt-0042"), *people]
 
@@ -418,25 +418,6 @@ class DeviceHouse(House):
         path = self.folder / self.setting.data / "gateway.db"
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             return set(store.execute("SELECT line, reason FROM rejected"))
-
-
-def _free_ports(families: Iterable[Family]) -> dict[str, int]:
-    """Below those that the system gives to whoever dials: a device that dials while the gateway is dead could be given the very port that it dials,
-    and would talk to itself (a simultaneous open, RFC 9293, 3.5)."""
-    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = iter(random.sample(range(10_000, given), 1_000))
-    return {family.name: next(filter(_is_free, candidates)) for family in families}
-
-
-def _is_free(port: int) -> bool:
-    """On 127.0.0.1, over TCP and UDP."""
-    try:
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            with socket.socket(socket.AF_INET, kind) as probe:
-                probe.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
 
 
 class Peer:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers import program
-from waiting import wait_until
+from waiting import free_port, wait_until
 
 from drivers.contract import STORED, Line, Rejected, Verdict
 from drivers.lines.packet_stream import PacketStreamLine
@@ -36,15 +36,8 @@ def caller(number: int = 0) -> str:
 
 
 def free_sip_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at this moment, neither over UDP nor over TCP."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as datagrams, socket.socket(family, socket.SOCK_STREAM) as streams:
-            datagrams.bind((host, 0))
-            port: int = datagrams.getsockname()[1]
-            with contextlib.suppress(OSError):
-                streams.bind((host, port))
-                return port
+    """A port that nobody listens on, neither over UDP nor over TCP."""
+    return free_port(socket.SOCK_DGRAM, socket.SOCK_STREAM, host=host)
 
 
 def is_bound(port: int) -> bool:
