@@ -72,7 +72,7 @@ from gateway.dispatch.text_answers import TextAnswers
 from gateway.dispatch.text_callback import take_text
 from gateway.ears import LINE as EARS_LINE
 from gateway.ears import Ears
-from gateway.errors import ConfigError, GatewayError, StoreDown
+from gateway.errors import ConfigError, GatewayError, GaveWay, StoreDown
 from gateway.event import Event, Kind, Phase, Severity
 from gateway.flood import Flood
 from gateway.incident_clocks import ClockCollector, IncidentClocks
@@ -905,6 +905,6 @@ def run(config_path: str) -> None:
         loop.add_signal_handler(signal.SIGHUP, house.reload)
         await house.run(stop)
         if house.spare_guard.gave_way:
-            raise GatewayError(house.spare_guard.gave_way)
+            raise GaveWay(house.spare_guard.gave_way)
 
     run_loop(main)

@@ -32,11 +32,12 @@ from gateway import (
     takeover_command,
     upward_command,
 )
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, GaveWay
 from gateway.maps import command as map_command
 from gateway.roads import command as roads_command
 
 CHECKOUT, INSTALLED = "config/gateway.toml", "/etc/gateway/gateway.toml"  # of the Debian package; docs/guide/install.md
+GAVE_WAY_STATUS = 10  # systemd leaves it at that: RestartPreventExitStatus= in systemd/gateway.service
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return 2
+    except GaveWay as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return GAVE_WAY_STATUS
     except GatewayError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

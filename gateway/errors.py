@@ -13,6 +13,10 @@ class ConfigError(GatewayError):
         self.problems = problems
 
 
+class GaveWay(GatewayError):
+    """This gateway has left its work to the one of a later take-over. Starting it again helps nobody: a person must decide."""
+
+
 class LineError(GatewayError):
     """A line's connection is lost or cannot be made: try again later. Anything else from a line is our bug."""
 

@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from drivers.contract import Emit
 from gateway.clock import utc_now
 from gateway.config import Config
-from gateway.errors import GatewayError, StoreDown
+from gateway.errors import GatewayError, GaveWay, StoreDown
 from gateway.event import Event, Kind, Phase, Severity
 from gateway.own_api import HEALTHY
 from gateway.spare_source import token_of
@@ -53,10 +53,10 @@ def runs(address: str, verify: ssl.SSLContext | bool = False) -> bool:
 
 
 def refuse_if_other_runs(config: Config) -> None:
-    """Raises GatewayError, with the remedy, when the machine of spare.other runs as the gateway already, or this one has given way to it."""
+    """Raises GatewayError, with the remedy, when the machine of spare.other runs as the gateway already, GaveWay when this one has given way."""
     mark = config.data_folder / GAVE_WAY
     if mark.exists():
-        raise GatewayError(
+        raise GaveWay(
             f"this machine has given way ({mark.read_text('utf-8').strip()}): what the other one has heard since is not here. To go back: {BACK}."
             f" If the other one is lost for good, and this one must go on as it was: remove {mark} and start again"
         )
@@ -185,7 +185,7 @@ class SpareGuard:
             f"a gateway of a later take-over runs on {host} (spare.other), and this one has given way: help is sent from there. What was heard here"
             f" since the take-over stands in this machine's journal only: look through it (gateway journal show). To go back: {BACK}"
         )
-        log.critical("gave_way", other=host, takeovers=self.takeovers)
+        log.critical("gave_way: this gateway ends, and is not started again by itself", other=host, takeovers=self.takeovers, to_go_back=BACK)
         try:
             async with asyncio.timeout(KEEP_S):
                 await self._tell(NEWER)

@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 
 import drivers.mqtt
 from gateway.doctor import Level
+from gateway.spare_guard import GAVE_WAY
 
 __all__ = ["quick"]  # a fixture
 
@@ -68,6 +69,16 @@ async def test_16_a_gateway_that_does_not_run(clinic: Clinic) -> None:
     told = clinic.fault("gateway", "gateway_not_running")
     start_as_told(clinic, told.remedy().partition("   ")[0])
     await clinic.well()
+
+
+async def test_16_a_gateway_that_gave_way(clinic: Clinic) -> None:
+    mark = clinic.data / GAVE_WAY
+    mark.write_text("2026-11-22T03:00:00Z to second.example\n")
+    told = clinic.fault("gateway", "gateway_gave_way")
+    assert "second.example" in told.text()
+    assert str(mark) in told.remedy()
+    mark.unlink()
+    clinic.fault("gateway", "gateway_not_running")
 
 
 async def test_16_a_gateway_that_hangs(clinic: Clinic) -> None:

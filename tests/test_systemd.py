@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import GAVE_WAY_STATUS
 from gateway.systemd import Notifier
 
 UNITS = Path(__file__).parents[1] / "systemd"
@@ -110,6 +111,12 @@ def test_unit_is_hardened(tmp_path: Path, file: str) -> None:
     exposure = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stdout + done.stderr
     assert float(exposure[1]) <= 1.5, done.stdout
+
+
+def test_a_gateway_that_gave_way_is_not_started_again() -> None:
+    text = (UNITS / "gateway.service").read_text()
+    assert "\nRestart=always\n" in text
+    assert f"\nRestartPreventExitStatus={GAVE_WAY_STATUS}\n" in text
 
 
 @pytest.mark.parametrize("file", [file for file in RUNNING if file != "gateway.service"])

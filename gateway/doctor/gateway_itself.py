@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.doctor.finding import Finding, bad, good, note, unknown
 from gateway.doctor.patient import Patient, is_service
+from gateway.spare_guard import GAVE_WAY
 
 TOPIC = "gateway"
 ASK_S = 2.0
@@ -62,6 +63,9 @@ def _absent(patient: Patient) -> Finding:
     if pid is not None:
         again = "systemctl restart gateway" if is_service() else f"kill -9 {pid}; {start(patient)}"
         return bad(TOPIC, TOPIC, "gateway_hangs", pid=pid, listen=listen, again=again)
+    mark = patient.config.data_folder / GAVE_WAY
+    if mark.exists():
+        return bad(TOPIC, TOPIC, "gateway_gave_way", mark=mark, when=mark.read_text("utf-8").strip())
     state = unit_state()
     if state in ("active", "activating"):
         return bad(TOPIC, TOPIC, "gateway_active_but_away", state=state, listen=listen)

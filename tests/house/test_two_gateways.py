@@ -14,9 +14,10 @@ from servers import free_port, until
 from starlette.applications import Starlette
 
 from drivers.contract import STORED, Rejected, Verdict
+from gateway.cli import GAVE_WAY_STATUS
 from gateway.config import Config, read_config
 from gateway.console.spare_routes import SpareRoutes
-from gateway.errors import GatewayError
+from gateway.errors import GaveWay
 from gateway.event import Event, Kind, Phase
 from gateway.spare_guard import EQUAL, GAVE_WAY, NEWER, OLDER, SpareGuard, refuse_if_other_runs
 from gateway.store import backup
@@ -68,12 +69,12 @@ async def test_the_older_of_two_gateways_gives_way_and_the_newer_goes_on(tmp_pat
         other = started(second, tmp_path / "second.log")
         try:
             await until(lambda: house.process is not None and house.process.poll() is not None, "the first machine's gateway ends by itself", 60)
-            assert house.process.returncode == 1
+            assert house.process.returncode == GAVE_WAY_STATUS
             said = house.log.read_text()
             assert "help is sent from there" in said, said[-2000:]
             assert told(house.folder / "data" / "gateway.db") == [("raise", NEWER)]
             again = await asyncio.to_thread(subprocess.run, house.process.args, capture_output=True, text=True, timeout=60, check=False)
-            assert again.returncode == 1
+            assert again.returncode == GAVE_WAY_STATUS, "systemd leaves it alone (tests/test_systemd.py)"
             assert "this machine has given way" in again.stderr + again.stdout
             assert other.poll() is None, (tmp_path / "second.log").read_text()
             async with httpx.AsyncClient(base_url=there, trust_env=False) as page:
@@ -135,7 +136,7 @@ async def test_only_the_older_gives_way(tmp_path: Path, mine: int, theirs: int, 
     assert ((Phase.RAISE, OLDER) in there[1].told) is gives_way, "the desk that goes on hears of it"
     assert (tmp_path / "here" / GAVE_WAY).exists() is gives_way
     if gives_way:
-        with pytest.raises(GatewayError, match="has given way"):
+        with pytest.raises(GaveWay, match="has given way"):
             refuse_if_other_runs(here[2])
 
 
