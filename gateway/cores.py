@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from drivers.downlink import Downlink, Tell
 from gateway import register_files
 from gateway.app import House, Part, first_of
-from gateway.bus.contract import UNREADABLE, Bus, BusDown
+from gateway.bus.contract import UNREADABLE, Bus, BusDown, MadeAnew, Shorter
 from gateway.bus.follower import Follower
 from gateway.bus.together import Stuck, together
 from gateway.clock import monotonic, utc_now
@@ -149,28 +149,37 @@ class Keeper:
         )
 
     async def _follow(self, house: House, follower: Follower) -> None:
-        """From where its last owner was; a stream that was made anew since then from its begin."""
+        """From where its last owner was; a stream that was made anew since then, or put back, from its begin."""
         ownership = house.store.ownership
-        while True:  # without the bus deadlines and stations go on
+        while True:
+            made, first = await self._stream()
+            position = ownership.position
+            facts: dict[str, object] = {"shard": self.number, "position": position}
+            if ownership.stream != made:
+                if ownership.stream:
+                    log.error("stream_made_anew: what it held unread is lost", **facts)
+                    await self._tell_lost(house, f"{made}:anew")
+                ownership.position, ownership.stream = max(0, first - 1), made
+            elif position < first - 1:  # a database put back to a time that the stream does not reach: backup.md
+                log.error("bus_forgot: the messages between are not there any more", **facts, first=first)
+                await self._tell_lost(house, f"{made}:{position}", first - 1 - position)
             try:
-                made, (first, last) = await self._core.bus.made(self.number), await self._core.bus.span(self.number)
-                break
+                await follower.run(ownership.position, made)
+            except MadeAnew:
+                log.info("stream_is_another", shard=self.number)
+            except Shorter as shorter:  # what was kept since then bears numbers that were read already
+                position = ownership.position
+                log.error("stream_shorter: read from its begin; what is known is folded", shard=self.number, position=position, reason=str(shorter))
+                await self._tell_lost(house, f"{made}:{position}:shorter")
+                ownership.position = max(0, (await self._stream())[1] - 1)
+
+    async def _stream(self) -> tuple[int, int]:
+        """When it was made, and its first message. Without the bus deadlines and stations go on."""
+        while True:
+            try:
+                return await self._core.bus.made(self.number), (await self._core.bus.span(self.number))[0]
             except BusDown:
                 await asyncio.sleep(ASK_S)
-        position = ownership.position
-        facts: dict[str, object] = {"shard": self.number, "position": position}
-        if ownership.stream != made:
-            if ownership.stream:
-                log.error("stream_made_anew: what it held unread is lost", **facts)
-                await self._tell_lost(house, f"{made}:anew")
-            ownership.position, ownership.stream = max(0, first - 1), made
-        elif position > last:  # servers that lost their newest, or a stream put back: what came since bears numbers that we have read already
-            log.error("stream_shorter: read from its begin; what is known is folded", **facts, last=last)
-            ownership.position = max(0, first - 1)
-        elif position < first - 1:  # a database put back to a time that the stream does not reach: backup.md
-            log.error("bus_forgot: the messages between are not there any more", **facts, first=first)
-            await self._tell_lost(house, f"{made}:{position}", first - 1 - position)
-        await follower.run(ownership.position, made)
 
     async def _tell_lost(self, house: House, which: str, messages: int | None = None) -> None:
         """The journal says from when to when nothing of the bus is known. Told twice of the same position it is one entry."""

@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -52,6 +54,7 @@ def run_edge(path: str, name: str) -> None:
     async def main() -> None:
         bus = await _connected(config, f"edge {name}")
         edge = Edge(config, register, name, bus, await asyncio.to_thread(read_past, config, name))
+        edge.metrics.registry.register(BusCollector(bus))
 
         await _Node(config, edge.metrics.registry, lambda: edge.is_ready, edge.reload).run(edge.run, drains=True)
         await bus.close()
@@ -70,6 +73,7 @@ def run_core(path: str, name: str) -> None:
         core = Core(config, register, name, bus)
         registry = CollectorRegistry()
         registry.register(CoreCollector(core))
+        registry.register(BusCollector(bus))
 
         await _Node(config, registry, lambda: core.is_well, core.reload).run(core.run, drains=True)
         await bus.close()
@@ -86,6 +90,7 @@ def run_console(path: str, name: str) -> None:
     async def main() -> None:
         bus = await _connected(config, f"console {name}")
         mirror = Mirror(config, register, name, bus)
+        mirror.metrics.registry.register(BusCollector(bus))
         alone = msgspec.structs.replace(config, bus=msgspec.structs.replace(config.bus, listen=""))
         await _Node(alone, mirror.metrics.registry, lambda: True, mirror.reload).run(lambda _stop: mirror.run(), drains=False)
         await bus.close()
@@ -120,6 +125,20 @@ async def _connected(config: Config, who: str) -> NatsBus:
                 log.warning("waiting for the bus", reason=str(down))
             is_told = True
             await asyncio.sleep(AGAIN_S)
+
+
+class BusCollector(Collector):
+    """What this process has gone through with its servers."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("gateway_bus_serves", "1 while a server of the bus serves this process the streams", float(self._bus.is_connected))
+        left = "Servers of the bus that were left, as they answered and served no stream"
+        yield CounterMetricFamily("gateway_bus_servers_left", left, self._bus.servers_left)
+        made = "Streams of the bus that were gone, and that this process made anew"
+        yield CounterMetricFamily("gateway_bus_streams_made", made, self._bus.streams_made)
 
 
 class _Node:

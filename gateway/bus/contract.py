@@ -34,6 +34,10 @@ class MadeAnew(GatewayError):
     """The stream of a shard is not the one that was read before: it counts from 1 again."""
 
 
+class Shorter(GatewayError):
+    """It is the stream that was read before, without its newest: what is kept now bears numbers that were read already."""
+
+
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """What one edge handed over in one go for one shard, in order. at: seconds since 1970, when."""
 
@@ -107,7 +111,7 @@ class Bus(Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Does a server answer?"""
+        """Does a server answer that serves the streams?"""
         ...
 
     async def keep(self, shard: int, identity: str, data: bytes) -> None:
@@ -123,7 +127,7 @@ class Bus(Protocol):
         ...
 
     def follow(self, shard: int, after: int, made: int) -> AsyncIterator[Message]:
-        """Every message of the shard with a sequence above `after`, in order, for ever; waits for those to come. Raises MadeAnew."""
+        """Every message of the shard with a sequence above `after`, in order, for ever; waits for those to come. Raises MadeAnew, Shorter."""
         ...
 
     async def fill(self, shard: int) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from drivers.contract import Rejected, Verdict
-from gateway.bus.contract import Bus, BusDown
+from gateway.bus.contract import Bus, BusDown, MadeAnew, Shorter
 from gateway.bus.together import end, together
 from gateway.clock import monotonic
 from gateway.event import Event
@@ -78,7 +78,7 @@ class Follower:
         return max(0.0, time.time() - self._under_way[0].at) if self._under_way else 0.0
 
     async def run(self, after: int, made: int) -> None:
-        """From behind this position of the stream made then, until cancelled. Raises MadeAnew."""
+        """From behind this position of the stream made then, until cancelled. Raises MadeAnew, Shorter: all that was read is on disk then."""
         self.position = after
         self._note(after)
         try:
@@ -87,6 +87,15 @@ class Follower:
             await end([one.task for one in self._under_way])
 
     async def _read(self, after: int, made: int) -> None:
+        try:
+            await self._take(after, made)
+        except (MadeAnew, Shorter):
+            while self._under_way:  # nobody else has it any more
+                self._room.clear()
+                await self._room.wait()
+            raise
+
+    async def _take(self, after: int, made: int) -> None:
         async for message in self._bus.follow(self.shard, after, made):
             if message.sequence > after + 1:  # a server that led it next did not have them
                 log.error("bus_forgot: messages between are not there any more", shard=self.shard, position=after, first=message.sequence)

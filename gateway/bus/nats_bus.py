@@ -8,6 +8,7 @@ exactly behind what is on disk, in order. A server that is lost takes its reader
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from gateway.bus.contract import BusDown, Handler, MadeAnew, Message, salvaged, unpacked
+from gateway.bus.contract import BusDown, Handler, MadeAnew, Message, Shorter, salvaged, unpacked
 from gateway.bus.login import in_words, login_of, trouble
+from gateway.bus.nats_serving import Serving
 from gateway.bus.nats_wait import mend
+from gateway.bus.together import end
 from gateway.config import BusConfig
 
 log = structlog.get_logger("bus")
@@ -33,6 +36,8 @@ LOST_S = 2.0  # … and after so long without a word the reader is lost
 _NEXT = msgspec.json.encode({"batch": READ_AT_ONCE, "expires": 5_000_000_000, "idle_heartbeat": int(BEATS_S * 1e9)})
 BEAT, ENDED = "100", ("404", "408")  # what the server says in place of a message
 AGAIN_S = 0.2
+LOOK_S, LOOKS = 1.0, 3  # before a stream counts as gone, or as shorter than it was
+SAME_S = 0.001  # between two roundings of one time
 DUPLICATE_WINDOW_S = 120.0
 READER_LEFT_S = 30.0  # a reader that nobody asks any more is taken away by the server
 PING_S = 1  # a server that vanished without a word is noticed after two pings
@@ -46,6 +51,13 @@ class _Client(Client):
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise NatsError("the server does not speak TLS")
         return bytes(super()._connect_command())
+
+    async def _attempt_reconnect(self) -> None:
+        """At once: whoever closes politely over a cut wire waits for what cannot be said any more, with TLS for half a minute."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        await super()._attempt_reconnect()
 
 
 def client_of() -> Client:
@@ -64,12 +76,21 @@ class NatsBus:
         self._js: Any = None
         self._is_leaving = False
         self._is_served = False
+        self.streams_made = 0  # that were there, and gone
+        self._making = asyncio.Lock()
+        self._serving: Serving | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._told: set[str] = set()  # kinds of trouble that were told since a server served us last
 
     @property
     def is_connected(self) -> bool:
-        return self._nc is not None and self._nc.is_connected
+        return self._nc is not None and self._nc.is_connected and self._serving is not None and not self._serving.is_deaf
+
+    @property
+    def servers_left(self) -> int:
+        """How often a server was left because it serves no stream."""
+        return self._serving.left if self._serving is not None else 0
 
     async def connect(self) -> None:
         """Waits until a server lets us in, and says once what is in the way. Raises ConfigError for a file that cannot be used, BusDown."""
@@ -96,6 +117,8 @@ class NatsBus:
         self._nc = client
         self._js = client.jetstream(timeout=PUBLISH_S)
         self._is_served = True
+        self._serving = Serving(client, config.shards, self._is_spoken_for)
+        self._watching = asyncio.create_task(self._serving.run(), name="bus serving")
         if self._told:
             log.info("bus_found", server=self._server)
             self._told.clear()
@@ -142,9 +165,41 @@ class NatsBus:
                 remedy = f"each server needs JetStream with {room}, and bus.replicas = {self._config.replicas} as many servers that know one another"
                 raise BusDown(f"stream {self._stream(shard)} cannot be made ({error or type(error).__name__}): {remedy}") from error
 
+    async def _make_anew(self, shard: int) -> None:
+        """A stream that somebody took away while we run. Two looks, as one that nobody leads at this moment is not gone."""
+        name = self._stream(shard)
+        async with self._making:
+            for pause in (LOOK_S, 0.0):
+                try:
+                    await self._js.stream_info(name)
+                    return
+                except NotFoundError:
+                    await asyncio.sleep(pause)
+                except FAULTS:
+                    return
+            try:
+                await self._make_stream(shard)
+            except BusDown as down:
+                log.warning("stream_gone", stream=name, reason=str(down))
+                return
+            self.streams_made += 1
+            log.error("stream_gone: somebody took it away; it is made anew, and what it held unread is lost", stream=name)
+
+    async def _is_spoken_for(self, shard: int) -> bool:
+        """Does somebody speak for the shard's stream, or for all of them that it is not there?"""
+        try:
+            await self._js.stream_info(self._stream(shard))
+        except NotFoundError:
+            await self._make_anew(shard)  # before anybody needs it
+        except FAULTS as error:
+            return isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError)
+        return True
+
     async def close(self) -> None:
         """Leave."""
         self._is_leaving = True
+        if self._watching is not None:
+            await end([self._watching])
         if self._nc is not None:
             await self._nc.close()
 
@@ -155,7 +210,11 @@ class NatsBus:
         try:
             await self._js.publish(self._subject(shard), data, timeout=PUBLISH_S, headers={"Nats-Msg-Id": identity})
         except FAULTS as error:
+            if isinstance(error, NoStreamResponseError):
+                await self._make_anew(shard)
             raise BusDown(f"stream {self._stream(shard)} did not confirm: {error or type(error).__name__}") from error
+        if self._serving is not None:
+            self._serving.proven()
 
     async def made(self, shard: int) -> int:
         """When the stream was made. Raises BusDown."""
@@ -166,20 +225,44 @@ class NatsBus:
         return int(created.timestamp() * 1_000_000)
 
     async def follow(self, shard: int, after: int, made: int) -> AsyncIterator[Message]:
-        """Every message above `after`, in order; over lost servers and lost readers. Raises MadeAnew."""
+        """Every message above `after`, in order; over lost servers and lost readers. Raises MadeAnew, Shorter."""
+        kept_at: datetime | None = None  # when the message at `after` was, as the servers say
         while True:
             try:
-                if await self.made(shard) != made:
-                    raise MadeAnew(f"stream {self._stream(shard)} was made anew: it is read from its begin")
-                async for message in self._read(shard, after):
-                    after = message.sequence
+                await self._same(shard, after, kept_at, made)
+                async for message, at in self._read(shard, after):
+                    after, kept_at = message.sequence, at
                     yield message
             except (*FAULTS, BusDown) as error:
                 log.info("reader_lost", shard=shard, reason=str(error) or type(error).__name__)
+                if isinstance(error, NotFoundError):
+                    await self._make_anew(shard)
             await asyncio.sleep(AGAIN_S)
 
-    async def _read(self, shard: int, after: int) -> AsyncIterator[Message]:
-        """By one reader of the server, until it is lost."""
+    async def _same(self, shard: int, after: int, kept_at: datetime | None, made: int) -> None:
+        """Is it still the stream of which everything up to `after` was read? Raises MadeAnew, Shorter, and FAULTS while nobody says."""
+        name, reached = self._stream(shard), -1
+        for _ in range(LOOKS):  # a leader of this moment may know of its newest a little later
+            info = await self._js.stream_info(name)
+            if int(info.created.timestamp() * 1_000_000) != made:
+                raise MadeAnew(f"stream {name} was made anew: it is read from its begin")
+            reached = int(info.state.last_seq)
+            if reached >= after:
+                break
+            await asyncio.sleep(LOOK_S)
+        else:
+            raise Shorter(f"stream {name} ends with {reached}, and {after} was read: its servers lost their newest, or it was put back")
+        if kept_at is None or not int(info.state.first_seq) <= after:
+            return
+        try:
+            there = (await self._js.get_msg(name, seq=after)).time
+        except NotFoundError:  # taken away in this moment
+            return
+        if there is not None and abs((there - kept_at).total_seconds()) > SAME_S:
+            raise Shorter(f"stream {name} has another message as {after} than was read: its servers lost their newest, or it was put back")
+
+    async def _read(self, shard: int, after: int) -> AsyncIterator[tuple[Message, datetime]]:
+        """With the time when each was kept, by one reader of the server, until it is lost."""
         wanted = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
@@ -215,7 +298,7 @@ class NatsBus:
                     except msgspec.MsgspecError as error:  # receipted, by an edge of another version
                         log.error("unreadable_message", shard=shard, sequence=sequence, reason=str(error))
                         envelope = salvaged(one.data, sequence)
-                    yield Message(sequence, envelope)
+                    yield Message(sequence, envelope), one.metadata.timestamp
                 elif status != BEAT:
                     raise BusDown(f"the reader of {stream} ended ({status})")
         finally:
@@ -338,6 +421,8 @@ class NatsBus:
 
     async def _found(self) -> None:
         self._told.clear()
+        if self._serving is not None:
+            self._serving.connected()
         log.info("bus_found", server=self._server)
 
     async def _closed(self) -> None:

@@ -29,6 +29,14 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
         "没有运行：{listen} 无人应答。报警滞留在消息代理中，或已经丢失",
         "{start}   （若再次退出，日志最后几行会说明原因：journalctl -u gateway -n 50）",
     ),
+    "gateway_gave_way": (
+        "has given way to the gateway of a later take-over ({when}), and does not start any more: help is sent from there",
+        "see that the other one runs, and what was heard here meanwhile (gateway journal show); then make this machine its spare"
+        " (docs/guide/backup.md, Back again). Only if the other one is lost for good: remove {mark}, then systemctl start gateway",
+        "已让位给后来接管的网关（{when}），不再启动：求助由对方处理",
+        "确认对方在运行，并查看本机其间收到的内容（gateway journal show）；然后把本机设为它的备机（docs/guide/backup.md 的 Back again 一节）。"
+        "仅当对方永久失效时：删除 {mark}，再 systemctl start gateway",
+    ),
     "gateway_hangs": (
         "process {pid} holds the database and does not answer at {listen}: it hangs, or stands still",
         "{again}   (nothing that was confirmed is lost)",
@@ -643,9 +651,9 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
     "streams_good": ("{count}, each with its leader and replicas; the fullest {fill}", "", "{count} 个，领导者与副本齐全；最满 {fill}", ""),
     "stream_missing": (
         "its stream is not there, though others are",
-        "restart one part (systemctl restart gateway-core): each makes what is missing at its start",
+        "start a part: each makes what is missing, within seconds also while it runs (if it cannot, stream_gone in its log says why)",
         "缺少该分片的流，而其他流都在",
-        "重启任一部分（systemctl restart gateway-core）：启动时会补建缺少的流",
+        "启动任一部分：缺少的流会自动补建，运行中也在数秒内补建（若失败，其日志中 stream_gone 说明原因）",
     ),
     "stream_away": (
         "nobody answers for its stream ({reason}): its alarms are not kept",

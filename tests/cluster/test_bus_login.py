@@ -65,6 +65,43 @@ async def test_user_and_password_over_tls(tmp_path: Path) -> None:
         assert warnings(logged) == []
 
 
+async def test_a_wire_with_tls_that_was_cut_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever would say goodbye over it waits for an answer for as long as asyncio allows."""
+    monkeypatch.setattr("asyncio.constants.SSL_SHUTDOWN_TIMEOUT", 3600.0)
+    authority = Authority(tmp_path)
+    async with NatsServer(tmp_path, tls(tmp_path, authority)) as server:
+        ends: list[asyncio.StreamWriter] = []
+        is_cut = asyncio.Event()
+
+        async def passing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", server.port)
+            mine = len(ends)
+            ends.extend((writer, back))
+
+            async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+                while data := await source.read(65536):
+                    if not (mine == 0 and is_cut.is_set()):  # the first of all
+                        sink.write(data)
+
+            await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+        wire = await asyncio.start_server(passing, "127.0.0.1", 0)
+        port = wire.sockets[0].getsockname()[1]
+        bus = NatsBus(config(tmp_path, f"tls://localhost:{port}", ca=authority.certificate.name), tmp_path, "test")
+        try:
+            with capture_logs() as logged:
+                await asyncio.wait_for(bus.connect(), 10)
+                await bus.see_to_streams()
+                is_cut.set()
+                await until(lambda: any(entry["event"] == "bus_found" for entry in logged), "it is with the server again, by another connection", 60)
+                await bus.keep(0, "one", b"\x94\x00")
+        finally:
+            await bus.close()
+            wire.close()
+            for one in ends:
+                one.transport.abort()
+
+
 @pytest.mark.parametrize(
     ("rights", "password", "word"),
     [
