@@ -106,7 +106,8 @@ def make(config: Config, stores: Sequence[Store], target: Path, found: Found, *,
     """
     database = database_of(config)
     raw = target.with_name(f".{target.name}.{os.getpid()}.database")
-    _check_room(target.parent, 2 * _database_size(database) + sum(source.file.stat().st_size for source in found.sources))
+    sizes = _database_size(database) + sum(source.size() for source in found.sources)
+    _check_room(target.parent, 2 * sizes)  # the archive, and copies that hold still
     try:
         if database is not None:
             backup.copy(database, raw)
@@ -121,7 +122,7 @@ def make(config: Config, stores: Sequence[Store], target: Path, found: Found, *,
                 raise StoreBroken(f"{stores[0].where} cannot be read ({reason_of(error)}): start the database, or correct store.url") from error
             _refuse_damaged(faults_in(raw, copied), "gateway journal verify")
         manifest = msgspec.structs.replace(copied, config=Path(config.path).name, data=config.gateway.data, secrets=secrets, left_out=found.left_out)
-        return write(target, manifest, [Source(POSTGRESQL if database is None else SQLITE, raw), *found.sources])
+        return write(target, manifest, [Source(POSTGRESQL if database is None else SQLITE, raw, is_still=True), *found.sources])
     finally:
         raw.unlink(missing_ok=True)
 

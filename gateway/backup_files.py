@@ -6,7 +6,6 @@ beside the database. Not what a start makes anew: locks, the token of commands, 
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,14 +49,17 @@ def files_of(config: Config, *, secrets: bool, maps: bool) -> Found:
 
     def take(name: str, file: Path, path: str = "") -> None:
         shown = path or name
-        if not os.access(file, os.R_OK):
-            left_out[shown] = "this user may not read it"
-        elif not secrets and (file.resolve() in secret_files or _is_secret(file)):
-            left_out[shown] = NO_SECRETS
-        elif not maps and file.stat().st_size > LARGE:
-            left_out[shown] = NO_MAPS
-        else:
-            sources.append(Source(name, file, path))
+        try:
+            if not os.access(file, os.R_OK) and file.exists():
+                left_out[shown] = "this user may not read it"
+            elif not secrets and (file.resolve() in secret_files or _is_secret(file)):
+                left_out[shown] = NO_SECRETS
+            elif not maps and file.stat().st_size > LARGE:
+                left_out[shown] = NO_MAPS
+            else:
+                sources.append(Source(name, file, path))
+        except FileNotFoundError:
+            return  # removed since it was listed
         if len(sources) > FILES_AT_MOST:
             raise GatewayError(f"more than {FILES_AT_MOST} files lie below {folder}: give gateway.toml a folder of its own")
 
@@ -116,8 +118,12 @@ def _is_secret(file: Path) -> bool:
 
 
 def _below(folder: Path, without: set[Path]) -> Iterator[Path]:
-    """Plain files below a folder, in order; nothing hidden, no links that lead away from it."""
-    for path in sorted(folder.iterdir()):
+    """Plain files below a folder, in order; nothing hidden, no links that lead away from it. Others may remove some meanwhile."""
+    try:
+        listed = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    for path in listed:
         if (
             path.name.startswith(".")
             or path.name == "__pycache__"
@@ -128,7 +134,7 @@ def _below(folder: Path, without: set[Path]) -> Iterator[Path]:
             continue
         if path.is_dir() and not path.is_symlink():
             yield from _below(path, without)
-        elif path.is_file() and stat.S_ISREG(path.stat().st_mode):
+        elif path.is_file():  # a link to one, too
             yield path
 
 

@@ -11,6 +11,7 @@ Personal data are in it, and secrets if somebody asked for them: its owner alone
 import hashlib
 import os
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ MEMBERS = 50_000
 SQLITE, POSTGRESQL = "database/gateway.db", "database/postgresql.dump"
 CHUNK = 1 << 20
 SYNC_EVERY = 8  # chunks, as in gateway.store.backup
+TRIES = 3  # to read a file while nobody writes it; then it is one that is always written, and goes in as it was read last
 SUFFIX = ".backup.tar"
 
 
@@ -94,31 +96,47 @@ def manifest_of(name: str, parts: Sequence[Part], schema: int) -> Manifest:
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A file that goes in: its name in the archive, where it lies, and where it belongs if that is elsewhere."""
+    """A file that goes in: its name in the archive, where it lies, and where it belongs if that is elsewhere.
+
+    is_still: made for this backup, nobody else writes it
+    """
 
     name: str
     file: Path
     path: str = ""
+    is_still: bool = False
+
+    def size(self) -> int:
+        """Bytes at this moment; 0: it has been removed meanwhile."""
+        try:
+            return self.file.stat().st_size
+        except FileNotFoundError:
+            return 0
 
 
 def write(target: Path, manifest: Manifest, sources: Iterable[Source], rest: Callable[[float], None] = time.sleep) -> Manifest:
-    """Write the archive; it has its name only when it is whole and on the disk. `members` of the manifest is filled in here. Raises GatewayError."""
+    """Write the archive; it has its name only when it is whole and on the disk. `members` of the manifest is filled in here. Raises GatewayError.
+
+    The manifest stands first, so every file is read before it is written: what others may change between the two goes in from a copy. What has
+    been removed since it was listed is not in it.
+    """
     part = target.with_name(f"{target.name}.part")
-    sources = list(sources)
     try:
-        members = tuple(_member(source, rest) for source in sources)
-        manifest = msgspec.structs.replace(manifest, members=members)
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            paced: Any = _Paced(out, rest)
-            with tarfile.open(fileobj=paced, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK) as tar:
-                text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-                tar.addfile(_header(MANIFEST, len(text), manifest.made_at), BytesIO(text))
-                for member, source in zip(members, sources, strict=True):
-                    with source.file.open("rb") as file:
-                        tar.addfile(_header(member.name, member.size, manifest.made_at), file)
-            out.flush()
-            os.fsync(out.fileno())
+        with tempfile.TemporaryDirectory(prefix=".gateway-backup-", dir=target.parent) as folder:
+            copied = (_still(source, Path(folder, str(number)), rest) for number, source in enumerate(sources))
+            stills = [one for one in copied if one is not None]
+            manifest = msgspec.structs.replace(manifest, members=tuple(member for member, _ in stills))
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                paced: Any = _Paced(out, rest)
+                with tarfile.open(fileobj=paced, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK) as tar:
+                    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+                    tar.addfile(_header(MANIFEST, len(text), manifest.made_at), BytesIO(text))
+                    for member, still in stills:
+                        with still.open("rb") as file:
+                            tar.addfile(_header(member.name, member.size, manifest.made_at), file)
+                out.flush()
+                os.fsync(out.fileno())
         part.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -235,16 +253,37 @@ class _Paced:
         return len(data)
 
 
-def _member(source: Source, rest: Callable[[float], None]) -> Member:
-    digest, size = hashlib.sha256(), 0
-    with source.file.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode & 0o777
-        while part := file.read(CHUNK):
-            began = time.monotonic()
-            digest.update(part)
-            size += len(part)
-            rest(time.monotonic() - began)
-    return Member(name=source.name, size=size, sha256=digest.hexdigest(), mode=mode, path=source.path)
+def _still(source: Source, place: Path, rest: Callable[[float], None]) -> tuple[Member, Path] | None:
+    """What the manifest says of a file, and where just that lies until it is written. None: the file is there no more."""
+    if source.is_still:
+        with source.file.open("rb") as file:
+            return _read(source, file, None, rest), source.file
+    try:
+        with source.file.open("rb") as file:
+            for _ in range(TRIES):
+                before = os.fstat(file.fileno())
+                with place.open("wb") as copy:
+                    member = _read(source, file, copy, rest)
+                after = os.fstat(file.fileno())
+                if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                    break
+            return member, place
+    except FileNotFoundError:
+        return None
+
+
+def _read(source: Source, file: IO[bytes], copy: IO[bytes] | None, rest: Callable[[float], None]) -> Member:
+    """From its begin to where it ends now: who writes to it faster than this reads does not hold up a backup."""
+    digest, size, now = hashlib.sha256(), 0, os.fstat(file.fileno())
+    file.seek(0)
+    while part := file.read(min(CHUNK, now.st_size - size)):
+        began = time.monotonic()
+        digest.update(part)
+        size += len(part)
+        if copy is not None:
+            copy.write(part)
+        rest(time.monotonic() - began)
+    return Member(name=source.name, size=size, sha256=digest.hexdigest(), mode=now.st_mode & 0o777, path=source.path)
 
 
 def _lay(content: IO[bytes], place: Path | None, mode: int) -> tuple[str, int]:

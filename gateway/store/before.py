@@ -38,7 +38,7 @@ def keep(engine: Engine, data: Path, prefix: str, shards: Sequence[int] = ()) ->
             name, manifest = SQLITE, manifest_of(SQLITE, [proof.part], proof.schema or 0)
         else:
             name, manifest = POSTGRESQL, manifest_of(POSTGRESQL, *backup_postgres.dump(engine, raw, shards))
-        write(target, manifest, [Source(name, raw)], rest=lambda _: None)
+        write(target, manifest, [Source(name, raw, is_still=True)], rest=lambda _: None)
     finally:
         raw.unlink(missing_ok=True)
     rotate(folder, prefix, KEPT)

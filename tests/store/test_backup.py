@@ -14,15 +14,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from gateway import backup_files
 from gateway.backup_age import BackupAge, last
-from gateway.backup_command import examine
+from gateway.backup_command import examine, make
+from gateway.backup_files import files_of
 from gateway.cli import main
 from gateway.clock import utc_now
+from gateway.config import read_config
 from gateway.core.state import Record
 from gateway.errors import GatewayError, StoreBroken
 from gateway.event import Kind, Phase
+from gateway.journal_command import journals_of
 from gateway.store import backup
-from gateway.store.backup_file import MANIFEST, read_manifest
+from gateway.store.backup_file import MANIFEST, read_manifest, write
 from gateway.store.store import Batch, Store
 
 
@@ -183,6 +187,50 @@ def test_an_absolute_data_folder_is_not_touched_by_a_drill(config: Path, tmp_pat
         assert store.verify() == (50, None)
     assert "it is ../data here" in capsys.readouterr().out
     assert main(["verify", "--config", str(tmp_path / "drill" / "config" / "gateway.toml")]) == 0
+
+
+def test_files_that_others_change_or_remove_meanwhile_damage_nothing(config: Path, tmp_path: Path) -> None:
+    """At every rest of the copying all of them are written to, in place, and one more is removed: what is in the backup is what its manifest says."""
+    doomed = [tmp_path / "var" / f"{number}.call" for number in range(50)]  # the last ones go first
+    growing, replaced = config.parent / "growing.csv", config.parent / "replaced.csv"
+    with written(config):
+        for file in (*doomed, growing, replaced):
+            file.write_text("a,b\n" * 1000)
+        config_read = read_config(config)
+        found = files_of(config_read, secrets=False, maps=False)
+
+        def rest(_: float) -> None:
+            if doomed:
+                doomed.pop().unlink()
+            with growing.open("a") as more:
+                more.write("c,d\n" * 1000)
+            replaced.write_text(replaced.read_text()[:-4])
+
+        with journals_of(config_read) as stores, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(write, "__defaults__", (rest,))
+            manifest = make(config_read, stores, tmp_path / "b.tar", found, secrets=False)
+    assert examine(tmp_path / "b.tar")[1] == []
+    names = {member.name for member in manifest.members}
+    assert {"config/growing.csv", "config/replaced.csv", "database/gateway.db"} <= names
+    assert 0 < sum(name.endswith(".call") for name in names) < 50
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["b.tar", "etc", "var"]
+    assert main(["restore", str(tmp_path / "b.tar"), "--to", str(tmp_path / "new")]) == 0
+
+
+def test_what_is_removed_while_it_is_listed_is_not_in_it(config: Path, tmp_path: Path) -> None:
+    gone = config.parent / "mappings" / "gone.toml"
+    gone.symlink_to("own.toml")
+
+    def left(file: Path) -> bool:
+        gone.unlink(missing_ok=True)
+        return is_secret(file)
+
+    with written(config), pytest.MonkeyPatch.context() as patch:
+        is_secret = backup_files._is_secret
+        patch.setattr(backup_files, "_is_secret", left)
+        assert main(["backup", "--config", str(config), "--to", str(tmp_path / "b.tar")]) == 0
+    assert main(["verify", str(tmp_path / "b.tar")]) == 0
+    assert "config/mappings/gone.toml" not in {member.name for member in read_manifest(tmp_path / "b.tar").members}
 
 
 DAMAGES = {
