@@ -6,9 +6,12 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 
 import pytest
+from _pytest.unraisableexception import collect_unraisable
 from hypothesis import settings
 from playwright import async_api, sync_api
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -114,3 +117,58 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
         return (yield)
     finally:
         item.config.stash[WATCH].since = None
+
+
+FAILURES = pytest.StashKey[list[BaseException]]()
+
+
+def _behind(failures: list[BaseException]) -> Iterator[BaseException]:
+    """These and all that led to them."""
+    seen: set[int] = set()
+    look = list(failures)
+    while look:
+        one = look.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            look += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
+            look += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+
+
+def _collect(item: pytest.Item, failures: list[BaseException]) -> None:
+    """Let go of what the failures of this test hold, and of what it was given; raise what that leaves unclosed."""
+    for failure in _behind(failures):
+        for frame, _ in traceback.walk_tb(failure.__traceback__):
+            with suppress(RuntimeError):  # it is running: one of pytest's own
+                frame.clear()
+                len(frame.f_locals)  # asked anew: Python 3.11 and 3.12 keep what they said before
+    if given := getattr(item, "funcargs", None):
+        given.clear()
+    gc.collect()
+    collect_unraisable(item.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and call.excinfo is not None:
+        item.stash.setdefault(FAILURES, []).append(call.excinfo.value)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[object]:
+    """What a failed test leaves behind is charged to it: the garbage would else be found in whichever test runs when Python looks for garbage."""
+    failures = item.stash.get(FAILURES, [])
+    item.stash[FAILURES] = []  # of its second try
+    try:
+        result = yield
+    except Exception as failure:
+        try:
+            _collect(item, [*failures, failure])
+        except Exception as left:
+            failure.add_note(f"and left behind: {left!r}")
+        raise
+    if failures:
+        _collect(item, failures)
+    return result
