@@ -11,12 +11,11 @@ import uvicorn
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from waiting import wait_until
+from waiting import free_port, wait_until
 
 from gateway.console.http import make_app
 from gateway.event import Kind
 from tests.console.accounts_house import PASSWORD, PEOPLE, log_in, with_accounts
-from tests.console.browser import free_port
 from tests.console.fake_house import STATIC, FakeHouse
 
 BASE = "http://127.0.0.1:12349"

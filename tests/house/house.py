@@ -117,7 +117,7 @@ class House:
         self.broker = Mosquitto(folder)
         self.address = BrokerAddress.parse(self.broker.url)
         self.console = f"http://127.0.0.1:{free_port()}"
-        self.hep = ("127.0.0.1", _free_udp_port())
+        self.hep = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
         self.panel = PseudoTerminal(folder / "panel0")
         self.buttons = PseudoTerminal(folder / "buttons0")
         self.config = folder / "gateway.toml"
@@ -336,10 +336,3 @@ restart_talk_guard_s = {CALL_UNHEARD_S}
 
 def _labels(key: str) -> list[str]:
     return re.findall(r'\w+="[^"]*"', key)
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
