@@ -241,9 +241,10 @@ class Console:
         return answered(document())
 
     async def session(self, request: Request) -> Response:
-        """Who I am; opens a session when there is none."""
-        session = self._session(request) or self.sessions.open(local=self.guard.is_own_command(request))
-        return self.shown(request, session)
+        """Who I am; opens a session when there is none. A cookie comes only then: in an answer that is slow it would undo a log-in of meanwhile."""
+        if (session := self._session(request)) is not None:
+            return answered(self._session_view(session, request))
+        return self.shown(request, self.sessions.open(local=self.guard.is_own_command(request)))
 
     def shown(self, request: Request, session: Session) -> Response:
         """The session's view, with its cookie."""

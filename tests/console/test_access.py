@@ -157,6 +157,15 @@ async def test_a_log_in_gives_a_new_token(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/session")).json()["log_in"], "the token that somebody may have planted is worth nothing"
 
 
+async def test_who_asks_again_is_given_no_cookie_again(app: Starlette) -> None:
+    """The answer may be slow, and somebody may have logged in meanwhile, under another token."""
+    async with client_of(app) as client:
+        assert "set-cookie" in (await client.get("/api/v1/session")).headers
+        assert "set-cookie" not in (await client.get("/api/v1/session")).headers
+        await log_in(client, "lina")
+        assert "set-cookie" not in (await client.get("/api/v1/session")).headers
+
+
 async def test_cookies_as_the_scheme_allows(app: Starlette) -> None:
     async with client_of(app) as client:
         plain = (await client.get("/api/v1/session")).headers["set-cookie"]

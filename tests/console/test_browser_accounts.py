@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from gateway.core.account import AccountRole
 from tests.console.accounts_house import log_in_page, with_accounts
@@ -61,6 +61,20 @@ def test_who_is_switched_off_is_out_at_once(served: ServedHouse, operator: Opera
     page.get_by_role("button", name="停用").click()
     expect(page.locator(".accounts-list tr.off")).to_have_count(1)
     expect(desk.locator("#login")).to_be_visible(timeout=15_000)
+
+
+def test_an_answer_about_another_account_is_not_shown_with_this_one(served: ServedHouse, operator: Operator) -> None:
+    log_in_page(operator(None), "lina")
+    page = admin(operator)
+    held: list[Route] = []
+    page.route("**/api/v1/accounts/sessions", lambda route: held.append(route))
+    with page.expect_request("**/api/v1/accounts/sessions"):
+        chooses(page, "李娜")
+    chooses(page, "赵敏")
+    with page.expect_response("**/api/v1/accounts/sessions"):
+        held[0].continue_()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(page.locator(".accounts-sessions li")).to_have_count(0)
 
 
 def test_the_last_administrator_stays(served: ServedHouse, operator: Operator) -> None:

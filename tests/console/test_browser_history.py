@@ -76,6 +76,21 @@ def test_from_the_search_of_the_queue_with_enter(served: ServedHouse, operator: 
     expect(page.locator("#search")).to_have_value("")
 
 
+def test_what_is_looked_for_at_once_is_what_is_found(served: ServedHouse, operator: Operator) -> None:
+    """The list that is there without a question does not come in its place."""
+    page = operator()
+    page.evaluate(
+        "async () => { await import('/static/views/history.js'); new MutationObserver((_, watcher) => {"
+        " const box = document.querySelector('.history-box input'); if (!box) return; watcher.disconnect();"
+        " box.value = 'I100004'; box.dispatchEvent(new Event('input', {bubbles: true})); box.form.requestSubmit();"
+        " }).observe(document.body, {childList: true, subtree: true}); }"
+    )
+    go(page, "f")
+    expect(page.locator(".history-list button.row")).to_have_text(["I100004"])
+    page.wait_for_load_state("networkidle")
+    assert rows(page) == ["I100004"]
+
+
 def test_nothing_of_what_is_looked_for_stands_in_an_address(served: ServedHouse, operator: Operator) -> None:
     asked: list[str] = []
     page = operator(before=lambda page: page.on("request", lambda request: asked.append(request.url)))

@@ -19,6 +19,7 @@ HAISHIWAN, PINGAN = 0, 1  # people who live there
 IS_SILENT = "async () => (await import('/static/hush.js')).hearNow().want.level === 0"
 
 
+DRAFTS = "Object.keys(sessionStorage).filter((key) => key.startsWith('draft'))"
 HAS_SOUND = "async (name) => (await import('/static/store.js')).operators.value.some((one) => one.name === name && one.sound)"
 
 
@@ -203,9 +204,33 @@ def test_whoever_another_window_logs_in_begins_with_an_empty_desk(served: Served
     page.locator(f"#row-{incident.id}").click()
     page.keyboard.press("n")
     page.keyboard.type("for my eyes")
+    expect(page.locator("form.note textarea")).to_have_value("for my eyes")
+    page.wait_for_function(f"() => ({DRAFTS}).length === 1")
     page.evaluate(
         "async () => { const {session} = await import('/static/store.js'); const {account} = session.value;"
         " session.value = {...session.value, name: '赵敏', account: {...account, login: 'zhaomin'}}; }"
     )
     expect(page.locator("form.note")).to_have_count(0)
-    assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('draft'))") == []
+    page.wait_for_function(f"() => ({DRAFTS}).length === 0")
+
+
+def test_two_keys_of_one_hand_belong_together_however_slow_the_page(served: ServedHouse, operator: Operator) -> None:
+    """What counts is when they were pressed, not when the page came to them."""
+    page = come(operator, "lina")
+    press = """([code, late, slow]) => {
+      const event = new KeyboardEvent('keydown', {code, key: code.slice(3).toLowerCase(), bubbles: true});
+      Object.defineProperty(event, 'timeStamp', {value: event.timeStamp + late});
+      const now = performance.now.bind(performance);
+      performance.now = () => now() + slow;
+      document.body.dispatchEvent(event);
+      performance.now = now;
+    }"""
+    page.evaluate("document.activeElement.blur()")
+    page.evaluate(press, ["KeyG", 0, 0])
+    page.evaluate(press, ["KeyD", 100, 5000])
+    expect(page.locator(".ops.devices")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("grid")).to_be_focused()
+    page.evaluate(press, ["KeyG", 0, 0])
+    page.evaluate(press, ["KeyD", 60_000, 0])  # another thought
+    expect(page.locator(".ops")).to_have_count(0)

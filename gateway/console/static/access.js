@@ -16,7 +16,7 @@ export const ended = signal(false);
 export const ownShown = signal(null);
 
 let lastSign = performance.now(); // of a person: a key, the pointer
-let left = -Infinity; // when somebody logged out on purpose in another window of this browser
+let left = -Infinity; // when somebody logged out on purpose in this browser
 let channel = null;
 let reconnect = () => undefined;
 
@@ -43,13 +43,15 @@ export async function logIn(login, password, code) {
   const answer = await ask("/api/v1/login", code ? { login, password, code } : { login, password });
   if (answer.status !== 200) return answer;
   ended.value = false;
+  left = -Infinity;
   beginAnew();
   tellOthers();
   return answer;
 }
 
 export async function logOut() {
-  channel?.postMessage("left"); // before it is done: their sockets close with it
+  left = performance.now(); // before it is done: sockets close with it, ours and those of other windows
+  channel?.postMessage("left");
   const answer = await ask("/api/v1/logout", {});
   sessionStorage.clear();
   ended.value = false;

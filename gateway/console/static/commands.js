@@ -17,6 +17,8 @@ export const pending = signal({});
 export const notices = signal([]);
 
 const takenAt = new Map();
+const taking = new Map(); // acknowledgements under way
+const AFTER_TAKING = new Set(["resolve", "hand_over", "hold", "handle", "reveal", "release"]); // what the server does only for who has it in hand
 let noticeNumber = 0;
 
 export function notice(text, kind = "info") {
@@ -46,8 +48,13 @@ export function deskExtension() {
 
 /** Read the session; a server that was started again and knows no accounts is told once more who is on duty. */
 export async function readSession() {
-  const answer = await fetch("/api/v1/session");
-  const fresh = await answer.json();
+  let before;
+  let fresh;
+  do { // whoever has logged in, locked or left meanwhile knows better than an answer that was on its way
+    before = session.peek();
+    const answer = await fetch("/api/v1/session");
+    fresh = await answer.json();
+  } while (session.peek() !== before);
   const name = sessionStorage.getItem(DUTY);
   const isKnown = !fresh.accounts && fresh.name === null && name && (await setDuty(name, deskExtension(), fresh.csrf)).status === 200;
   if (!isKnown) session.value = fresh;
@@ -96,6 +103,7 @@ function setPending(id, wish) {
  * caller says it); the row that came with the answer is shown at once.
  */
 export async function send(id, action, body = {}, { isQuiet = false } = {}) {
+  if (AFTER_TAKING.has(action)) await taking.get(id);
   const earlier = pending.value[id];
   if (earlier && earlier.action === action && earlier.phase !== "unconfirmed") return { ok: false, status: 0, body: { reason: "under_way" } };
   if (earlier?.action === "acknowledge" && action !== "acknowledge" && earlier.phase === "unconfirmed") { // that click comes first, or it would be forgotten
@@ -197,11 +205,15 @@ export async function acknowledge(id) {
     notice(() => (row.owner ? t("notice.taken_by", { id, by: row.owner }) : `${id} ${label("state", row.state)}`));
     return;
   }
-  await send(id, "acknowledge");
+  const asked = send(id, "acknowledge");
+  taking.set(id, asked);
+  await asked;
+  if (taking.get(id) === asked) taking.delete(id);
 }
 
 /** Give back what was taken by mistake, within 30 s. */
 export async function release(id) {
+  await taking.get(id); // it is shown as taken at once, and by the feed before its answer is here
   const at = takenAt.get(id);
   if (at === undefined || now() - at > RELEASE_WITHIN_MS) {
     notice(() => `${id} ${t("reason.too_late")}`, "warning");

@@ -32,18 +32,19 @@ function choose(account) {
 /** Ask for a change of accounts; what it answers is shown. Returns whether it was done. */
 async function ask(what, body) {
   problem.value = "";
+  const isOpen = () => chosen.value?.login.trim() === body.login; // else somebody else was chosen while it was under way
   try {
     const said = await postJson(`/api/v1/accounts${what ? `/${what}` : ""}`, body);
-    if (said.sessions) sessions.value = said.sessions;
+    if (said.sessions && isOpen()) sessions.value = said.sessions;
     if (said.one_time_password) oneTime.value = { login: said.account.login, password: said.one_time_password };
     if (said.account) {
-      chosen.value = { ...said.account, areas: [...said.account.areas] };
+      if (isOpen()) chosen.value = { ...said.account, areas: [...said.account.areas] };
       notice(() => t("accounts.done", { name: said.account.name }));
       await load();
     }
     return true;
   } catch (error) {
-    problem.value = error.message;
+    if (isOpen()) problem.value = error.message;
     return false;
   }
 }

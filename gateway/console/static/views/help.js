@@ -1,5 +1,5 @@
 // The list of keys.
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { label, t } from "../i18n.js";
 import { KEYS } from "../keys.js";
 import { html } from "../ui.js";
@@ -10,7 +10,7 @@ const NO_VIEW = new Set(["lock", "map", "notices"]); // what G leads to and is n
 
 export function Help() {
   const box = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     box.current?.focus();
     return () => before?.focus?.();

@@ -1,6 +1,6 @@
 // Everything that was, open and closed: one box for everything, every field by itself, the incident found beside the list, read-only.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { clockTime } from "../clock.js";
 import { label, t } from "../i18n.js";
 import { pastQuestion } from "../past.js";
@@ -146,8 +146,8 @@ export function PastActions({ row }) {
 export function History() {
   const first = useRef();
   const mayExport = ["supervisor", "local"].includes(role.value);
-  useEffect(() => {
-    first.current?.focus();
+  useLayoutEffect(() => { // at once: what is looked for by hand comes after it, and wins
+    first.current.focus();
     if (waiting !== null) byBox();
     else if (!found.state.value.data) byFields();
     waiting = null;

@@ -8,7 +8,9 @@ import { Notices } from "./queue.js";
 /** state: of a question (reading.js); again: asks it anew. */
 export function Ops({ name, state, again, children }) {
   const box = useRef();
-  useLayoutEffect(() => box.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => { // unless a field in it has the focus already
+    if (!box.current.contains(document.activeElement)) box.current.focus({ preventScroll: true });
+  }, []);
   const { at, error, busy } = state;
   return html`
     <main class=${`ops ${name}`} tabindex="-1" ref=${box} aria-label=${t(`view.${name}`)} onKeyDown=${moveAmongRows}>

@@ -126,7 +126,7 @@ function Renew() {
 
 export function Own() {
   const box = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => { // before a field in it can be filled in: the focus is not taken from there again
     const before = document.activeElement;
     (box.current.querySelector(ownShown.value === "renew" ? "#renew-password" : "h2") ?? box.current).focus();
     return () => before?.focus?.();

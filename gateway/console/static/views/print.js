@@ -1,7 +1,7 @@
 // An incident as a document: seen on the screen first, then printed or saved as PDF by the browser. Masked; in full by right, for a reason.
 import { effect, signal } from "@preact/signals";
 import { render } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { label, language, t } from "../i18n.js";
 import { postJson } from "../past.js";
 import { me, session } from "../store.js";
@@ -153,7 +153,7 @@ function Document() {
   const box = useRef();
   const now = printing.value;
   const id = now?.id;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!id) return undefined;
     const before = document.activeElement;
     box.current?.focus();

@@ -22,11 +22,12 @@ async function listen(event) {
     playing.value = { ...playing.value, error: t("history.say_why") };
     return;
   }
+  const say = (more) => { if (playing.value?.incident === incident && playing.value.call === call) playing.value = { ...playing.value, ...more }; }; // not of another
   try {
     const { ticket } = await postJson(`/api/v1/incidents/${encodeURIComponent(incident)}/listen`, { call, reason: reason.trim() });
-    playing.value = { ...playing.value, ticket, error: "" };
+    say({ ticket, error: "" });
   } catch (error) {
-    playing.value = { ...playing.value, error: error.message };
+    say({ error: error.message });
   }
 }
 

@@ -1,6 +1,6 @@
 // The register: find a record, see where each field of it comes from, correct it; lists, conflicts, data quality, figures and whole files beside it.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ask } from "../commands.js";
 import { label, t } from "../i18n.js";
 import { question } from "../reading.js";
@@ -47,7 +47,7 @@ async function search(event) {
 
 function Find() {
   const box = useRef();
-  useEffect(() => { box.current?.focus({ preventScroll: true }); }, []);
+  useLayoutEffect(() => box.current.focus({ preventScroll: true }), []);
   const rows = found.value?.rows;
   return html`<form class="register-find" role="search" onSubmit=${search} autocomplete="off">
       <label class="field"><span>${t("register.wanted")}</span><input ref=${box} name="wanted" maxlength="40" /></label>
