@@ -263,7 +263,7 @@ let refused = -Infinity; // when a key could not open its form
 function onKeyDown(event) {
   if (!mayDo()) return;
   if (sound.value !== "running") unlock(); // after a reload any key lets us sound again
-  const after = before !== null && performance.now() - before.at < AFTER_MS ? before.code : null;
+  const after = before !== null && event.timeStamp - before.at < AFTER_MS ? before.code : null; // by the hand's time: a page that is slow loses no key
   const action = keyAction(event, focusOf(event.target), after, letters.value);
   before = null;
   if (ownShown.value && action === "back") {
@@ -281,7 +281,7 @@ function onKeyDown(event) {
   }
   if (isJustSwapped() && !ALWAYS.has(action) && !MOVES.has(action) && !(action in VIEWS)) return; // meant for the incident that was here
   if (action.startsWith("dial_") && performance.now() - refused < AFTER_MS) return; // meant for the form that did not open: it must ring nobody
-  if (action === "go") before = { code: event.code, at: performance.now() };
+  if (action === "go") before = { code: event.code, at: event.timeStamp };
   else act(action, event.target);
 }
 
