@@ -171,12 +171,12 @@ class Work:
         try:
             with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
                 for frame in read_frames(file):
-                    if self._stopped:
-                        return
                     if first is None:
                         began, first = time.monotonic(), frame.time
                     if speed and began is not None:
                         self._sleep_until(began + (frame.time - first) / speed)
+                    if self._stopped:
+                        return
                     last = max(last, frame.time)
                     self._take(frame)
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import scapy
+from servers import START_S
 from waiting import free_port, wait_until
 
 from drivers.calls.hep import HepCodec, HepOptions
@@ -76,12 +77,12 @@ class Sniffer:
         return self._log.read_text()
 
     async def listening(self) -> "Sniffer":
-        await wait_until(lambda: "listening on" in self.said or self.process.poll() is not None, "the sniffer listens", 20)
+        await wait_until(lambda: "listening on" in self.said or self.process.poll() is not None, "the sniffer listens", START_S)
         assert self.process.poll() is None, self.said
         return self
 
     async def ended(self) -> int:
-        await wait_until(lambda: self.process.poll() is not None, "the sniffer has ended", 20)
+        await wait_until(lambda: self.process.poll() is not None, "the sniffer has ended", START_S)
         return int(self.process.returncode)
 
     async def stop(self) -> str:
