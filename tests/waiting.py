@@ -9,7 +9,7 @@ from itertools import cycle
 
 import httpx
 
-WAIT_S = 30.0  # far above anything a test waits for: reaching it means "never"
+WAIT_S = 60.0  # far above anything a test waits for, on a machine that does ten things at once, too: reaching it means "never"
 
 # The console closes a connection that says nothing for five seconds, and so does httpx: who asks in that very moment is told of a broken connection.
 BEFORE_THE_SERVER = httpx.Limits(keepalive_expiry=1.0)
