@@ -207,7 +207,7 @@ class House:
         )
         follow(self.working, config)
         self.pipeline.tellings = Tellings(self._downlink, self.pipeline, self.metrics, lambda: self.config.gateway.language)
-        self.retention = Retention(self.store, config.retention, self.pipeline.note, self._forget_person)
+        self.retention = Retention(self.store, config.retention, self.pipeline.note, self._forget_person, self.pipeline.unsee)
         self.page = ResponderPage(self, config, self.metrics.registry) if config.responder_page.is_on else None
         if self.page is not None:
             self.pipeline.outbox.links = self.page.link
@@ -239,6 +239,7 @@ class House:
         )
         self.auditor.missed = self.self_test.withholding
         self.spare_guard = SpareGuard(config, self.pipeline.receive, self.pipeline.note, self.metrics.registry)
+        self.store.taken_over = self.spare_guard.counted
         self.flood = Flood(lambda: self.working, self.pipeline.note, self.metrics.registry)
         self.risks = Risks(
             self.store.engine, lambda: self.working, lambda: self.config, self.lines, self.metrics, self.pipeline.rule, self.metrics.registry

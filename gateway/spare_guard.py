@@ -97,6 +97,10 @@ class SpareGuard:
         self.gave_way = ""  # what whoever starts us again must know
         self._runs = Gauge("gateway_spare_other_runs", "1: a gateway runs on the machine of spare.other, too", registry=registry)
 
+    def counted(self, takeovers: int) -> None:
+        """The database itself was taken over while we run (PostgreSQL). Any thread."""
+        self.takeovers = takeovers
+
     async def run(self, stop: asyncio.Event, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
         """Until cancelled, or until we give way: then `stop` is set."""
         if not self._other:

@@ -7,7 +7,7 @@ and run on the driver's own cursor: what that costs is little more than the bare
 import fcntl
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from gateway.store.corrections import correction, row_of_correction
 from gateway.store.ownership import Ownership
 from gateway.store.reports import report_cursor, report_day, report_outbox
 from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_seen, meta, metadata, rejected, standing
+from gateway.store.takeovers import see_promotion
 
 log = structlog.get_logger("store")
 
@@ -123,6 +124,7 @@ class Store:
         self._chain = GENESIS
         self._sql: dict[str, _Statement] = {}
         self._syncs: deque[float] = deque((math.inf,), SYNCS_WATCHED)
+        self.taken_over: Callable[[int], object] = int  # by the writing thread: the server was promoted, so many times
 
     def open(self) -> None:
         """Create or check the tables and become the one writer. Raises StoreBroken with the remedy."""
@@ -141,6 +143,7 @@ class Store:
                 last = connection.execute(select(journal.c.seq, journal.c.chain).order_by(journal.c.seq.desc()).limit(1)).first()
                 if last is not None:
                     self._seq, self._chain = last.seq, bytes(last.chain)
+            self._see_promotion(connection)
             self._fill_lists()
         except SQLAlchemyError as error:
             raise StoreBroken(f"cannot open {self.where} ({reason_of(error)}): start the database, or correct store.url") from error
@@ -449,6 +452,14 @@ class Store:
             # a commit whose end we did not hear was one: memory lacks what it wrote
             raise StoreBroken("the journal is ahead of this gateway's memory: start it again, it then reads what is on disk")
         connection.rollback()
+        if self._sql:
+            self._see_promotion(connection)
+
+    def _see_promotion(self, connection: Connection) -> None:
+        number = see_promotion(connection) if self.engine.dialect.name == "postgresql" else None
+        if number is not None:
+            log.warning("database_taken_over: its server was promoted since it was written last", takeovers=number)
+            self.taken_over(number)
 
     def _drop_connection(self) -> None:
         """A broken connection is replaced by the next call."""
