@@ -481,7 +481,7 @@ class CoreCollector(Collector):
                 lag.add_metric(name, keeper.follower.lag_s)
                 under_way.add_metric(name, keeper.follower.under_way)
         yield from (owned, epoch, position, lag, under_way, forgotten)
-        yield from _labelled((str(number), house.metrics.registry.collect()) for number, house in self._core.houses)
+        yield from _labelled((str(number), house.metrics.registry.collect()) for number, house in list(self._core.houses))
 
 
 def _labelled(found: Iterable[tuple[str, Iterable[Metric]]]) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 import prometheus_client
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -29,6 +30,8 @@ PEOPLE = (
 # The machine's own clocks: the same bounds up to 10 s, and finer ones below, as a commit takes a fraction of a millisecond.
 MACHINE = (0.0005, 0.001, 0.0025, *PEOPLE[:11])
 BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
+
+log = structlog.get_logger("metrics")
 
 LINE_STATES = ("connecting", "live", "suspect", "lost")
 
@@ -88,6 +91,31 @@ class Books:
     def unaccounted(self) -> int:
         """0, or something was lost or counted twice."""
         return self.received - self.accepted - self.duplicate - sum(self.rejected.values()) - self.in_flight
+
+
+class Registry(CollectorRegistry):
+    """One collector that fails does not take the page with it: what the others tell is needed most then. It is counted, and logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed: dict[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            collectors = list(self._collector_to_names)
+        for collector in collectors:
+            try:
+                found = list(collector.collect())  # whole or not at all: of half a family nobody knows that it is one
+            except Exception:
+                name = type(collector).__name__
+                self._failed[name] = self._failed.get(name, 0) + 1
+                log.exception("metrics_bug", collector=name)
+            else:
+                yield from found
+        failed = CounterMetricFamily("gateway_metrics_failed", "Scrapes at which what one part has to tell could not be told", labels=["collector"])
+        for name, count in self._failed.items():
+            failed.add_metric([name], count)
+        yield failed
 
 
 class _BooksCollector(Collector):
@@ -201,7 +229,7 @@ class Metrics:
     """All series of the process. Keep the children you observe (`metrics.orders.labels("mqtt", "sent")`): looking one up costs a lock."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = Registry()
         self._books: dict[str, Books] = {}
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()) -> Histogram:

@@ -1,9 +1,13 @@
 """The metrics: books that balance and say so when they do not; names that outside scripts rely on; no label without a bound."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from structlog.testing import capture_logs
 
 from drivers.contract import DUPLICATE, STORED, TESTED
 from gateway.event import Event, Kind
@@ -120,3 +124,23 @@ def test_names_and_buckets_others_rely_on() -> None:
     # GB/T 33358 15 s; TSA 60 and 180 s; NENA 20 s; NFPA 64, 90 and 106 s; the fifteen-minute circle: each is a bound, so a share can be read off
     assert {15, 20, 60, 64, 90, 106, 180, 900} <= bounds
     assert len(MACHINE) < len(PEOPLE)
+
+
+def test_what_one_part_cannot_tell_does_not_hide_what_the_others_tell() -> None:
+    metrics = Metrics()
+
+    class Walks(Collector):
+        """Over what somebody else changes meanwhile."""
+
+        def collect(self) -> Iterator[Metric]:
+            yield GaugeMetricFamily("half", "Told before it failed", value=1)
+            raise RuntimeError("dictionary changed size during iteration")
+
+    metrics.registry.register(Walks())
+    metrics.books("wearables").receive()
+    with capture_logs() as logged:
+        found = samples(metrics)
+    assert found["gateway_received_total", frozenset({("line", "wearables")})] == 1
+    assert found["gateway_metrics_failed_total", frozenset({("collector", "Walks")})] == 1
+    assert not any(name == "half" for name, _ in found)
+    assert [(entry["event"], entry["collector"]) for entry in logged] == [("metrics_bug", "Walks")]
