@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.console.http import make_app, serve
 from tests.console.fake_house import STATIC, FakeHouse
-from tests.waiting import free_port
+from tests.waiting import WAIT_S, free_port
 
 START_S = 60.0  # a cold start of the interpreter on a busy machine takes a few seconds
 
@@ -74,6 +75,15 @@ def _answers(address: str) -> bool:
 
 Result = TypeVar("Result")
 
+# Answers are waited for until the test loses patience: the page gives up after some seconds, which on a slow machine is any moment.
+PATIENT = """
+window.waits = [];
+AbortSignal.timeout = () => { const wait = new AbortController(); window.waits.push(wait); return wait.signal; };
+"""
+LOSE_PATIENCE = "window.waits.splice(0).forEach((wait) => wait.abort(new DOMException('', 'TimeoutError')))"
+
+TAKEN = re.compile(r"^(?!.*\bsending\b).*\backnowledged\b")  # the class of a row that is taken, and the server has said so
+
 CALL_S = 10.0  # far above what anything asked of the house takes
 SIZE = {"width": 1366, "height": 768}  # the smallest screen the console is drawn for
 
@@ -113,6 +123,8 @@ class ServedHouse:
         except asyncio.CancelledError:
             pass
         finally:
+            for _ in range(3):  # a connection that has just been accepted is closed by the task that serves it, once that has begun
+                self._loop.run_until_complete(asyncio.sleep(0))
             left = asyncio.all_tasks(self._loop)
             for task in left:
                 task.cancel()
@@ -137,6 +149,14 @@ class ServedHouse:
         done: Future[Result] = Future()
         self._loop.call_soon_threadsafe(lambda: done.set_result(function(*arguments)))
         return done.result(CALL_S)
+
+
+def wait_for(page: Page, condition: Callable[[], object], what: str) -> None:
+    """Let the page and the house go on until `condition()` is true."""
+    give_up = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < give_up, f"never came true: {what}"
+        page.wait_for_timeout(20)
 
 
 def at_work(page: Page) -> None:

@@ -1,12 +1,15 @@
 """The incident pane and every form in it: clean by axe in both languages, nothing scrolls sideways on the smallest screen, sections fold."""
 
 import re
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Error, Page, Route, expect
 
+from gateway.core.command import Command
+from gateway.core.incident import Action
 from gateway.event import Kind
-from tests.console.browser import Operator, ServedHouse
+from tests.console.browser import PATIENT, TAKEN, Operator, ServedHouse, wait_for
 from tests.console.fake_exchange import Pbx, dialling_house
 from tests.console.test_browser_page import AXE
 
@@ -58,13 +61,12 @@ def test_every_form_of_the_work_is_clean(house: ServedHouse, operator: Operator,
     leg = house.house.incidents[incident.id].legs[0]
     page = operator("李娜", before=in_language(language))
     operator("赵敏")  # somebody to whom it can be given
-    expect(page.locator(f"#row-{incident.id}")).to_be_visible()
-    page.keyboard.press("j")
-    while page.locator(".incident-head .id").count() == 0 or page.locator(".incident-head .id").inner_text() != incident.id:
-        page.keyboard.press("Enter")
-        page.keyboard.press("j")
+    line = page.locator(f"#row-{incident.id}")
+    line.click()
+    expect(page.locator(".incident-head .id")).to_have_text(incident.id)
     page.locator(".incident").focus()
     page.keyboard.press("a")
+    expect(line).to_have_class(TAKEN)
     for word in (Kind.ACCEPT, Kind.ARRIVED):
         house.do(house.house.answers(leg.delivery, word))
     expect(page.locator(".legs .leg.arrived")).to_be_visible()
@@ -88,6 +90,7 @@ def test_every_form_of_the_work_is_clean(house: ServedHouse, operator: Operator,
     page.keyboard.press("c")
     page.keyboard.press("1")
     page.keyboard.press("Enter")
+    expect(page.locator("form.work")).to_have_count(0)  # the feed may tell of it before the answer is here
     expect(page.locator(".incident-head .state.resolved")).to_be_visible()
     for key, name in (("v", "call_back"), ("w", "waive"), ("p", "complain")):
         page.keyboard.press(key)
@@ -95,6 +98,114 @@ def test_every_form_of_the_work_is_clean(house: ServedHouse, operator: Operator,
         is_clean(page, name)
         page.keyboard.press("Escape")
         expect(page.locator("form.work")).to_have_count(0)
+
+
+class Held:
+    """Answers of the server that the page waits for until they are let go."""
+
+    def __init__(self, page: Page, path: str) -> None:
+        self.waiting: list[tuple[Route, APIResponse]] = []
+        self.page, self.path = page, path
+        page.route(path, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self.waiting.append((route, route.fetch()))
+
+    def come(self) -> None:
+        self.page.unroute(self.path, self._hold)
+        for route, answer in self.waiting:
+            with suppress(Error):  # the page has asked anew, and does not want this one any more
+                route.fulfill(response=answer)
+
+
+def test_who_would_be_sent_is_proposed_only_by_the_newest_that_is_known(house: ServedHouse, operator: Operator) -> None:
+    """D and Enter right after somebody was identified: nobody is sent who was near to nowhere."""
+    house.do(house.house.calls_in("+8619900000003", Kind.CALL_ABANDONED))
+    (incident,) = house.house.incidents
+    page = operator("李娜")
+    line = page.locator(f"#row-{incident}")
+    page.keyboard.press("F2")
+    expect(line).to_have_class(TAKEN)
+    expect(page.locator(".timeline li.kind-acknowledge")).to_be_visible()
+    held = Held(page, f"**/api/v1/incidents/{incident}")
+    page.locator(".shared li button").first.press("Enter")
+    expect(line.locator(".name")).to_contain_text("**")
+    expect(line).to_have_class(TAKEN)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/dispatch") else None)
+    page.locator(".incident").focus()
+    page.keyboard.press("d")
+    form = page.locator("form.dispatch")
+    expect(form).to_contain_text("读取中")
+    page.keyboard.press("Enter")  # known by heart, but nobody has seen whom it would send
+    held.come()
+    expect(form.locator("input:checked")).to_be_focused()
+    newest = page.evaluate("async (id) => (await (await fetch(`/api/v1/incidents/${id}`)).json()).candidates_now", incident)
+    expect(form.locator("input:checked")).to_have_value(next(one["responder"] for one in newest if one["verdict"] in ("chosen", "fits")))
+    assert sent == []
+
+
+def test_what_was_chosen_before_the_detail_came_is_done_when_it_comes(house: ServedHouse, operator: Operator) -> None:
+    incident = house.do(house.house.cries(3))
+    page = operator("李娜")
+    line = page.locator(f"#row-{incident.id}")
+    page.keyboard.press("F2")
+    expect(line).to_have_class(TAKEN)
+    expect(page.locator(".plan li.next")).to_be_visible()
+    held = Held(page, f"**/api/v1/incidents/{incident.id}")
+    page.keyboard.press("Space")
+    wait_for(page, lambda: house.house.incidents[incident.id].steps, "the step is ticked")
+    expect(page.locator(".spinner")).to_have_count(0)
+    page.keyboard.press("c")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("form.resolve input[value=helped]")).to_be_checked()
+    held.come()
+    expect(page.locator("form.work")).to_have_count(0)
+    expect(page.locator(".incident-head .state.resolved")).to_be_visible()
+
+
+def test_the_focus_goes_with_what_is_proposed(house: ServedHouse, operator: Operator) -> None:
+    """Or Enter would send somebody else than the one that has the focus."""
+    incident = house.do(house.house.cries(3))
+    page = operator("李娜")
+    page.keyboard.press("F2")
+    expect(page.locator(".timeline li.kind-acknowledge")).to_be_visible()
+    page.keyboard.press("d")
+    proposed = page.locator("form.dispatch input:checked")
+    expect(proposed).to_be_focused()
+    first = str(proposed.get_attribute("value"))
+
+    def is_full(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for one in body["candidates_now"]:
+            if one["responder"] == first:
+                one["verdict"] = "at_capacity"
+        route.fulfill(response=answer, json=body)
+
+    page.route(f"**/api/v1/incidents/{incident.id}", is_full)
+    house.do(house.house.command(Command(action=Action.NOTE, actor="周敏", incident=incident.id, facts={"text": "x"})))
+    expect(proposed).not_to_have_value(first)
+    expect(proposed).to_be_focused()
+
+
+def test_what_is_taken_on_the_screen_can_be_worked_on_and_given_back(house: ServedHouse, operator: Operator) -> None:
+    """While the answer to the taking is under way, the keys do what the buttons say."""
+    incident = house.do(house.house.cries(3))
+    page = operator("李娜", before=lambda page: page.add_init_script(PATIENT))
+    line = page.locator(f"#row-{incident.id}")
+    held = Held(page, "**/acknowledge")
+    page.keyboard.press("F2")
+    expect(page.locator(".timeline li.kind-acknowledge")).to_be_visible()  # the feed tells of it
+    expect(page.locator("button.resolve")).to_be_enabled()
+    page.keyboard.press("c")
+    expect(page.locator("form.resolve")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("z")
+    held.come()
+    expect(line).to_have_class(re.compile("raised"))
+    expect(page.locator(".notices .warning")).to_have_count(0)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -119,6 +230,7 @@ def test_a_complaint_at_the_call_back_re_opens_and_is_handled(house: ServedHouse
     page.keyboard.press("c")
     page.keyboard.press("1")
     page.keyboard.press("Enter")
+    expect(page.locator("form.work")).to_have_count(0)  # the feed may tell of it before the answer is here
     expect(page.locator(".incident-head .state.resolved")).to_be_visible()
     page.keyboard.press("v")
     page.keyboard.press("2")
@@ -128,6 +240,7 @@ def test_a_complaint_at_the_call_back_re_opens_and_is_handled(house: ServedHouse
     page.locator("form.call_back textarea").fill("等了很久没有人来")
     page.locator("form.call_back select[name=about]").select_option(index=1)
     page.keyboard.press("Control+Enter")
+    expect(page.locator("form.work")).to_have_count(0)
     expect(page.locator(".incident-head .flag", has_text="投诉")).to_be_visible()
     again = house.house.incidents[incident.id]
     assert (again.state, again.satisfaction) == ("acknowledged", None)

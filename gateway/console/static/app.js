@@ -3,7 +3,7 @@ import { computed, effect, untracked } from "@preact/signals";
 import { lock, look, mayListen, ownShown, startAccess } from "./access.js";
 import { answerNext, askWho, isJustSwapped, popScreens } from "./answering.js";
 import { startClock } from "./clock.js";
-import { acknowledge, notice, readSession, release, send } from "./commands.js";
+import { acknowledge, notice, readSession, release, send, shown } from "./commands.js";
 import { link, startFeed } from "./feed.js";
 import { heard, hearNow, hushNow, isCounting } from "./hush.js";
 import { label, language, t, useLanguage } from "./i18n.js";
@@ -174,7 +174,7 @@ function act(action, target) {
       if (action === "unmerge" && row.state !== "closed") return undoMerger(row.id);
       if (action === "hold" && dataOf(row)?.incident.held_until) return perform(row.id, "resume");
       if (action === "shelve" && row.shelf) return perform(row.id, "unshelve");
-      const can = actionsOf(row, dataOf(row)).find(([name]) => name === action)?.[2];
+      const can = actionsOf(shown(row), dataOf(row)).find(([name]) => name === action)?.[2]; // as it stands on the screen, also while its taking is under way
       if (!can) refused = performance.now();
       if (!can && action === "hand_over" && row.state === "acknowledged") return notice(() => `${row.id} ${t("reason.not_owner")}`, "warning");
       if (!can) return notice(() => `${row.id} ${t("notice.not_now", { action: t(`action.${action}`), state: t(`state.${row.state}`) })}`, "warning");

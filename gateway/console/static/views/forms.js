@@ -3,7 +3,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { notice, refusalText, send } from "../commands.js";
 import { label, reasonText, t } from "../i18n.js";
 import { html } from "../ui.js";
-import { closeForm, draftOf, dropDraft, focusIncident, form, keepDraft } from "../work.js";
+import { closeForm, detail, draftOf, dropDraft, focusIncident, form, keepDraft } from "../work.js";
 import { CALLER_FORMS } from "./caller_forms.js";
 import { CARE_FORMS } from "./care_forms.js";
 import { LOOP_FORMS } from "./loop_forms.js";
@@ -18,28 +18,49 @@ const FORMS = { ...CARE_FORMS, ...CALLER_FORMS, ...LOOP_FORMS, ...ROW_FORMS };
 
 const WRITES = "textarea, select, input:not([type=radio]):not([type=checkbox])"; // what is typed there is text
 
-export function Form({ row, data, name }) {
+export function Form({ row, data: known, name }) {
   const kind = FORMS[name];
   const box = useRef();
+  const version = useRef(row.version); // an older detail would propose who was near before it was known who it is
+  const isReady = useRef(!kind.waits);
+  isReady.current ||= Boolean(known) && (detail.value?.failed || !(known.incident.version < version.current));
+  const data = isReady.current ? known : null;
+  const hasSaid = useRef(false);
+  const isHasty = useRef(false); // submitted before the detail was there
   const seen = useRef(row.state); // as it was when the form was opened
   const [values, setValues] = useState(() => draftOf(row.id, name));
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
-  const filled = { ...kind.start?.(data, row), ...values };
-  const isReady = !kind.waits || Boolean(data);
+  const start = kind.start?.(data, row);
+  const filled = { ...start, ...values };
 
   // The operator asked for the form: the first field, or the choice already made, takes the focus, and it does so before
   // the next key arrives: what is typed must never be taken for a command.
   useLayoutEffect(() => {
+    if (box.current !== document.activeElement && box.current.contains(document.activeElement)) return; // somebody writes in it already
     const find = (selector) => box.current?.querySelector(selector);
     const first = kind.digits ? find("input[type=radio]:not(:disabled)") : null;
     (find("input[type=radio]:checked") ?? first ?? find("textarea, input:not(:disabled)") ?? box.current)?.focus({ preventScroll: true });
     box.current?.closest(".incident-body")?.scrollTo(0, 0);
-  }, [isReady, form.value]); // also when it is asked for again while it is open and the focus is elsewhere
+  }, [isReady.current, form.value]); // also when it is asked for again while it is open and the focus is elsewhere
+
+  // What is proposed may change with the detail: the focus goes with it, or Enter would send what has no focus.
+  useLayoutEffect(() => {
+    const focused = document.activeElement;
+    if (!box.current?.contains(focused) || !focused.matches("input[type=radio]:not(:checked)")) return;
+    box.current.querySelector(`input[type=radio][name="${focused.name}"]:checked`)?.focus({ preventScroll: true });
+  }, [JSON.stringify(start)]);
+
+  useLayoutEffect(() => {
+    if (!isReady.current || !isHasty.current) return;
+    isHasty.current = false;
+    box.current.requestSubmit();
+  }, [isReady.current]);
 
   /** set(field, value), or several at once. */
   const set = (field, value) => {
     const next = typeof field === "string" ? { ...values, [field]: value } : { ...values, ...field };
+    hasSaid.current = true;
     setValues(next);
     keepDraft(row.id, name, next);
     setError("");
@@ -47,7 +68,11 @@ export function Form({ row, data, name }) {
 
   const submit = async (event) => {
     event.preventDefault();
-    if (busy || !isReady) return;
+    if (busy) return;
+    if (!isReady.current) {
+      isHasty.current = hasSaid.current; // done as soon as it can be, if it was chosen here: nothing that is only proposed then
+      return;
+    }
     const wrong = kind.check(filled, data, row);
     if (wrong) {
       setError(reasonText({ reason: wrong, steps: missingSteps(data).map(stepText).join(", ") }));
