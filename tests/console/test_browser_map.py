@@ -185,12 +185,12 @@ def test_the_list_says_what_the_map_shows(served: ServedHouse, operator: Operato
     takes(page)
     drawn = page.locator(".map-sign[data-map-key^='responder:']").evaluate_all("signs => signs.map(one => one.title)")
     page.get_by_role("button", name="列表").click()
+    expect(page.locator(".map-list tbody tr")).to_have_count(len(drawn) + 2)  # the person and the home
     rows = page.locator(".map-list tbody tr").all_inner_texts()
     person = served.house.incidents["I100001"].position
     assert person
     assert f"{round(person.lat, 6)}, {round(person.lon, 6)}" in rows[0]
     assert "±60 m" in rows[0]
-    assert len(rows) == len(drawn) + 2  # the person and the home
     for title in drawn:
         seen, _, km, where, *_ = title.split(" · ")
         name, _, time = seen.partition(" ")
