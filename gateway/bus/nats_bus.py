@@ -117,7 +117,7 @@ class NatsBus:
         self._nc = client
         self._js = client.jetstream(timeout=PUBLISH_S)
         self._is_served = True
-        self._serving = Serving(client, config.shards, self._is_spoken_for)
+        self._serving = Serving(client, config.shards, self._is_spoken_for, PUBLISH_S)
         self._watching = asyncio.create_task(self._serving.run(), name="bus serving")
         if self._told:
             log.info("bus_found", server=self._server)

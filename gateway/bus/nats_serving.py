@@ -15,7 +15,9 @@ from gateway.clock import monotonic
 log = structlog.get_logger("bus")
 
 LOOK_S = 1.0  # so often one stream after the other is asked for
-DEAF_S = 5.0  # without proof: a stream whose leader died has a new one within one to three seconds
+DEAF_S = 5.0  # without proof: a stream whose leader died has a new one within one to three seconds …
+DEAF_LOOKS = 3  # … and so many looks in vain
+LATE_S = 0.5  # woken so late we have been busy ourselves, and a look in vain says nothing about the server
 RESTS_S = 30.0  # none of them serves: changing helps nobody then, and questions that are under way get lost by it
 
 
@@ -34,14 +36,16 @@ class Connection(Protocol):
 class Serving:
     """`is_deaf`: connected, and not served. `left`: how often a server was left for another, since the start."""
 
-    def __init__(self, client: Connection, shards: int, look: Callable[[int], Awaitable[bool]]) -> None:
-        """look: is this shard's stream spoken for? Within two seconds."""
+    def __init__(self, client: Connection, shards: int, look: Callable[[int], Awaitable[bool]], longest_s: float) -> None:
+        """look: is this shard's stream spoken for? It says so within longest_s."""
         self.is_deaf = False
         self.left = 0
         self._client = client
         self._shards = shards
         self._look = look
+        self._longest_s = longest_s
         self._proven_at = monotonic()
+        self._in_vain = 0
         self._tried = 0  # servers since one has served us
         self._rests_until = 0.0
 
@@ -50,31 +54,34 @@ class Serving:
         self._proven_at = monotonic()
         if self.is_deaf:
             log.info("bus_serves_again")
-        self.is_deaf, self._tried = False, 0
+        self.is_deaf, self._tried, self._in_vain = False, 0, 0
 
     def connected(self) -> None:
         """To a server that has yet to prove anything."""
-        self._proven_at = monotonic()
+        self._proven_at, self._in_vain = monotonic(), 0
 
     async def run(self) -> None:
         """Until cancelled."""
         shard = 0
         while True:
+            began = monotonic()
             await asyncio.sleep(LOOK_S)
+            asked = monotonic()
             shard = (shard + 1) % self._shards
             if not self._client.is_connected:
                 continue
             try:
                 if await self._look(shard):
                     self.proven()
-                elif self._client.is_connected:
+                elif self._client.is_connected and asked - began < LOOK_S + LATE_S and monotonic() - asked < self._longest_s + LATE_S:
                     await self._unproven()
             except Exception:
                 log.exception("bus_serving_bug")
 
     async def _unproven(self) -> None:
         now = monotonic()
-        if not self.is_deaf and now - self._proven_at < DEAF_S:
+        self._in_vain += 1
+        if not self.is_deaf and (now - self._proven_at < DEAF_S or self._in_vain < DEAF_LOOKS):
             return
         if not self.is_deaf:
             log.error("bus_deaf: this server answers, and no stream is served through it: it is left for another", for_s=round(now - self._proven_at))
