@@ -53,6 +53,7 @@ from gateway.inbox import (
     Wanted,
 )
 from gateway.metrics import Metrics
+from gateway.store.erase import Eraser
 from gateway.store.store import Batch, KnownAlready, Store
 from gateway.store.writer import Writer
 from gateway.tracing import Tracing
@@ -598,6 +599,14 @@ class Pipeline:
             self.metrics.store_down.set(down)
             if not down:
                 log.info("the store takes again")
+
+    async def unsee(self, names: Sequence[str]) -> int:
+        """Forget these last signs, in memory and then on the disk, behind a checkpoint that is just being written. Gives how many rows went."""
+        for kept in (self.working.seen, self.working.strangers, self._unsaved, self._saving, self._spoke):
+            for name in names:
+                kept.pop(name, None)
+        count: int = await self._writer.run(Eraser(self.store.engine).erase_seen, names)
+        return count
 
     async def _save_seen(self) -> bool:
         """Checkpoint a part of the signs of life, so that no alarm waits for all; False: the store is down, they wait for the next time."""

@@ -35,6 +35,8 @@ RETRY_S = 3600.0  # the store was down at the hour of the daily run: once more, 
 
 # Journals one `purged` entry: (actor, facts). Returns when it is on disk.
 Tell = Callable[[str, Mapping[str, object]], None]
+# Forgets last signs by their names ("<line>|<address>", "person:…", "watch:…"), wherever they are kept; gives how many rows it erased.
+Unsee = Callable[[Sequence[str]], int]
 
 
 class Counts(msgspec.Struct):
@@ -50,10 +52,13 @@ class Counts(msgspec.Struct):
 class Purge:
     """One run, in a thread of its own."""
 
-    def __init__(self, store: Store, config: RetentionConfig, tell: Tell, pause: Callable[[], None] = lambda: time.sleep(PAUSE_S)) -> None:
+    def __init__(
+        self, store: Store, config: RetentionConfig, tell: Tell, pause: Callable[[], None] = lambda: time.sleep(PAUSE_S), unsee: Unsee | None = None
+    ) -> None:
         self._eraser = Eraser(store.engine, pause)
         self._config = config
         self._tell = tell
+        self._unsee = unsee or self._eraser.erase_seen
 
     def old(self, now: datetime, actor: str = "gateway") -> Counts:
         """Erase what is older than the periods say."""
@@ -95,12 +100,13 @@ class Purge:
         if closed is None:
             return counts
         ranges = eraser.entries_of(person, closed)
+        devices = [(line, device) for line, device in eraser.devices_of(person) if register.device(line, device) is None]  # else it is another's now
         self._told(actor, CONTENT, "person", ranges, reason=reason.strip())
+        counts.seen = self._unsee([f"person:{person}", f"watch:{person}", *(f"{line}|{device}" for line, device in devices)])
         counts.entries = eraser.erase_entries(ranges)
         eraser.erase_mentions(person)
         eraser.erase_standings(person)
         eraser.erase_corrections(person)
-        counts.seen = eraser.erase_seen([f"person:{person}", f"watch:{person}"])
         counts.incidents = eraser.erase_incidents(closed)  # last: killed before, they are still known and the next run goes on
         eraser.fold()
         return counts
@@ -111,13 +117,24 @@ class Purge:
 
 
 class Retention:
-    """The daily run of the running gateway, and what an operator asks for. note: journals one entry (pipeline.note)."""
+    """The daily run of the running gateway, and what an operator asks for.
 
-    def __init__(self, store: Store, config: RetentionConfig, note: Callable[..., Coroutine[Any, Any, None]], forget: Callable[[str], None]) -> None:
+    note: journals one entry (pipeline.note); unsee: pipeline.unsee, as what memory has of last signs would be written anew
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: RetentionConfig,
+        note: Callable[..., Coroutine[Any, Any, None]],
+        forget: Callable[[str], None],
+        unsee: Callable[[Sequence[str]], Coroutine[Any, Any, int]],
+    ) -> None:
         self._store = store
         self.config = config
         self._note = note
         self._forget = forget
+        self._unsee = unsee
         self._one = asyncio.Lock()
         self.stopped_at: datetime | None = None  # the last entry of the journal when the gateway started; given by the app
         self.began = utc_now(), monotonic()
@@ -172,18 +189,27 @@ class Retention:
             if ended.wait(PAUSE_S):
                 raise _Ended
 
+        def in_loop(asked: Coroutine[Any, Any, Any]) -> Any:
+            found = asyncio.run_coroutine_threadsafe(asked, loop)
+            while not wait((found,), timeout=1.0).done:
+                if ended.is_set():
+                    raise _Ended
+            return found.result()
+
         def tell(actor: str, facts: Mapping[str, object]) -> None:
             if ended.is_set():
                 raise _Ended
-            told = asyncio.run_coroutine_threadsafe(self._note(Kind.PURGED, actor, **facts), loop)
-            while not wait((told,), timeout=1.0).done:
-                if ended.is_set():
-                    raise _Ended
-            told.result()
+            in_loop(self._note(Kind.PURGED, actor, **facts))
+
+        def unsee(names: Sequence[str]) -> int:
+            if ended.is_set():
+                raise _Ended
+            count: int = in_loop(self._unsee(names))
+            return count
 
         async with self._one:
             try:
-                return await asyncio.to_thread(lambda: work(Purge(self._store, self.config, tell, pause)))
+                return await asyncio.to_thread(lambda: work(Purge(self._store, self.config, tell, pause, unsee)))
             finally:
                 ended.set()  # cancelled: the thread must not outlive the gateway by the hours that a first run takes
 

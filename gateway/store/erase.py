@@ -78,6 +78,12 @@ class Eraser:
         with self._engine.connect() as connection:
             return any(connection.execute(one.limit(1)).first() is not None for one in found)
 
+    def devices_of(self, person: str) -> list[tuple[str, str]]:
+        """(line, address) of all that spoke for this person."""
+        spoke = select(journal.c.line, journal.c.device).where(journal.c.person == person, journal.c.line.is_not(None), journal.c.device.is_not(None))
+        with self._engine.connect() as connection:
+            return [(row.line, row.device) for row in connection.execute(spoke.distinct()).all()]
+
     def entries_of(self, person: str, numbers: Sequence[int], devices: Iterable[str] = (), phones: Iterable[str] = ()) -> list[Range]:
         """Every entry that tells of this person: under their id, of their incidents, of their devices, and calls from their numbers."""
         named = [journal.c.person == person, *(journal.c.device == device for device in devices)]

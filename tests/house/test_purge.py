@@ -4,7 +4,9 @@ import asyncio
 import re
 from pathlib import Path
 
+from gateway.core.state import Seen
 from tests.house.house import House
+from tests.house.test_pipeline import cry, running
 
 
 async def test_purge_beside_a_running_gateway_and_without_one(tmp_path: Path) -> None:
@@ -34,3 +36,23 @@ async def test_a_person_needs_a_reason(tmp_path: Path) -> None:
     said = await asyncio.to_thread(house.run, "purge", "--person", "pw-1")
     assert said.returncode == 1
     assert "--person needs --reason" in said.stderr
+
+
+async def test_last_signs_that_are_forgotten_are_not_written_anew_from_memory(tmp_path: Path) -> None:
+    """They wait there for the next checkpoint, or are just being written."""
+    name = "wearables|w-1"
+    async with running(tmp_path) as path:
+        await path.pipeline.receive([cry("w-1"), cry("w-2")])
+        assert name in path.working.seen
+        await path.pipeline._save_seen()
+        await path.pipeline.receive([cry("w-1")])
+        writing = asyncio.create_task(path.pipeline._save_seen())
+        await path.pipeline.receive([cry("w-1")])
+        assert await path.pipeline.unsee([name]) == 1
+        assert await writing
+        assert name not in path.working.seen
+    path.store.open()
+    seen: dict[str, Seen] = dict(path.store.load().seen)
+    path.store.close()
+    assert "wearables|w-2" in seen
+    assert name not in seen
