@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import free_port, postgres_command
+from servers import START_S, free_port, postgres_command
 from sqlalchemy import create_engine, text
 
 from gateway.store.store import Store
@@ -24,16 +24,17 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
     engine = create_engine(f"{url}/postgres")
     try:
-        for _ in range(200):
+        give_up = time.monotonic() + START_S
+        while True:
             try:
                 with engine.connect() as connection:
                     connection.execute(text("select 1"))
                 break
             except Exception:
-                assert server.poll() is None, (folder / "log").read_text()
+                said = (folder / "log").read_text()
+                assert server.poll() is None, said
+                assert time.monotonic() < give_up, f"PostgreSQL never answered: {said}"
                 time.sleep(0.05)
-        else:
-            raise AssertionError((folder / "log").read_text())
         yield url
     finally:
         engine.dispose()
