@@ -9,7 +9,7 @@ import pytest
 from waiting import wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
-from gateway.bus.contract import Envelope, Message, Refusal
+from gateway.bus.contract import Envelope, MadeAnew, Message, Refusal
 from gateway.bus.follower import Follower
 from gateway.bus.nats_wait import USERS, mend, wait_for
 from gateway.bus.together import end
@@ -78,6 +78,40 @@ async def test_what_the_bus_lost_is_told_before_what_follows_it_is_read() -> Non
     try:
         await wait_until(lambda: follower.position == 8, "all that is there is on disk")
         assert told == ["read", (3, 3), "read", "read"]
+    finally:
+        await end([reading])
+
+
+class _Gone(_Bus):
+    """Its stream is taken away, and another one is made, while what was read of it waits for the disk."""
+
+    async def follow(self, shard: int, after: int, made: int) -> AsyncIterator[Message]:
+        yield Message(1, Envelope("north", time.time(), (), REFUSED))
+        raise MadeAnew("another one")
+
+
+async def test_what_was_read_of_a_stream_that_is_gone_is_on_disk_before_the_next_one_is_read() -> None:
+    is_up, stored = asyncio.Event(), []
+
+    async def receive(events: Sequence[Event | Rejected]) -> Sequence[Verdict]:
+        await is_up.wait()
+        stored.append(len(events))
+        return [STORED for _ in events]
+
+    async def keep(_: bool) -> bool:
+        return True
+
+    follower = Follower(0, _Gone(), receive, lambda _: None, keep, 60.0)  # type: ignore[arg-type]
+    reading = asyncio.create_task(follower.run(0, 0))
+    try:
+        await wait_until(lambda: follower.under_way == 1, "it is read")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not reading.done(), "nobody else has it any more"
+        is_up.set()
+        with pytest.raises(MadeAnew):
+            await asyncio.wait_for(reading, 30)
+        assert (stored, follower.position) == ([1], 1)
     finally:
         await end([reading])
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from cluster.cluster import Cluster, Plan, Server
 from cluster.test_review_cluster import Reading, cry
 from cluster.wires import Wires
@@ -15,6 +16,8 @@ from servers import Outsider, free_port, program, until
 
 from gateway.bus.contract import BusDown, packed
 from gateway.bus.nats_bus import NatsBus
+from gateway.bus.nats_serving import Serving
+from gateway.bus.together import end
 from gateway.config.bus import BusConfig
 
 NAMES = ("nats0", "nats1", "nats2")
@@ -90,6 +93,43 @@ async def test_a_server_that_answers_and_is_cut_off_from_the_others_is_left(tmp_
             await reading.end()
             await here.close()
             await there.close()
+
+
+class Servers:
+    """Three, each of which answers and none of which serves."""
+
+    is_connected = True
+    servers = ("a", "b", "c")
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def force_reconnect(self) -> None:
+        self.left += 1
+
+
+async def test_when_none_serves_each_is_tried_once_and_then_we_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions that need no stream go on over whichever it is."""
+    monkeypatch.setattr("gateway.bus.nats_serving.LOOK_S", 0.001)
+    monkeypatch.setattr("gateway.bus.nats_serving.LATE_S", 60.0)
+    monkeypatch.setattr("gateway.bus.nats_serving.DEAF_S", 0.01)
+    client, looks, serves = Servers(), 0, False
+
+    async def look(_: int) -> bool:
+        nonlocal looks
+        looks += 1
+        return serves
+
+    serving = Serving(client, 4, look, 2.0)
+    running = asyncio.create_task(serving.run())
+    try:
+        await until(lambda: serving.is_deaf and looks > 100, "it has looked often", 30)
+        assert (client.left, serving.left) == (3, 3)
+        serves = True
+        await until(lambda: not serving.is_deaf, "one serves again", 30)
+        assert client.left == 3
+    finally:
+        await end([running])
 
 
 def journalled(cluster: Cluster, what: str) -> int:
