@@ -27,7 +27,7 @@ HOTLINE = "12349"
 CALLER = 17_400_000_001  # a range without subscribers, as everywhere in our invented districts
 CALLS = CallsConfig(hotlines=(HOTLINE,), area_code="0931")
 START_S = 60.0  # each of these starts in a fraction of a second; a loaded machine is given time
-CALL_S = 60.0  # the longest that a run of SIPp may take
+CALL_S = 120.0  # the longest that a run of SIPp may take
 
 
 def caller(number: int = 0) -> str:
@@ -91,7 +91,7 @@ class Program:
 class Kamailio(Program):
     """The proxy of `kamailio.cfg`: rings `phones` (one, or two at once) whatever is called, and mirrors all to `gateway`, a SIP URI.
 
-    flags: ONE_AFTER_THE_OTHER (the second telephone only if the first is not taken), WITH_AUTH, WITHOUT_100.
+    flags: ONE_AFTER_THE_OTHER (the second telephone only if the first is not taken), WITH_AUTH, WITHOUT_100, ONCE (says nothing again).
     """
 
     def __init__(
@@ -170,9 +170,12 @@ class Logged:
 
 
 class Sipp(Program):
-    """One SIPp with one of our scenarios; `d_ms` is what its pauses take. A telephone serves until stopped, callers end by themselves."""
+    """One SIPp with one of our scenarios; `d_ms` is what its pauses take. A telephone serves until stopped, callers end by themselves.
 
-    def __init__(self, folder: Path, scenario: str, *, host: str = "127.0.0.1", tcp: bool = False, d_ms: int = 0) -> None:
+    once: it says nothing again that is not answered at once, for tests that count messages.
+    """
+
+    def __init__(self, folder: Path, scenario: str, *, host: str = "127.0.0.1", tcp: bool = False, d_ms: int = 0, once: bool = False) -> None:
         self.port = free_sip_port(host)
         self._name = f"{scenario}-{self.port}"
         super().__init__(folder / f"{self._name}.log")
@@ -183,7 +186,7 @@ class Sipp(Program):
         self._errors = folder / f"{self._name}.errors"
         self._options = ["-sf", str(HERE / "scenarios" / f"{scenario}.xml"), "-i", host, "-p", str(self.port), "-t", "t1" if tcp else "u1"]
         self._options += ["-ci", "127.0.0.1", "-nostdin", "-d", str(d_ms), "-trace_err", "-error_file", str(self._errors)]
-        self._options += ["-trace_shortmsg", "-shortmessage_file", str(self._messages)]
+        self._options += ["-trace_shortmsg", "-shortmessage_file", str(self._messages), *(["-nr"] if once else [])]
 
     def uri(self, user: str) -> str:
         return f"sip:{user}@{bracketed(self.host)}:{self.port}" + (";transport=tcp" if self._tcp else "")
@@ -220,7 +223,32 @@ class Sipp(Program):
 
 def calls_of(caller_log: Iterable[Logged]) -> dict[str, dict[str, float]]:
     """Call-ID → {what became of the call: when}, judged from the caller's own messages and nothing else."""
-    calls: dict[str, dict[str, float]] = {}
+    return {call_id: {became: line.at for became, line in lines.items()} for call_id, lines in _lines_of(caller_log).items()}
+
+
+def spans_of(caller_log: Sequence[Logged], phones: Iterable[Sequence[Logged]]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Call-ID → {what became of the call: (since when, until when)}: from when the message left one end, until it, or its answer, came to another.
+    The proxy had it in between, however long the machine lent its cores to somebody else. What the proxy says of itself has one time only."""
+    others: dict[str, list[Logged]] = {}
+    for line in (line for phone in phones for line in phone):
+        others.setdefault(line.call_id, []).append(line)
+    own: dict[str, list[Logged]] = {}
+    for line in caller_log:
+        own.setdefault(line.call_id, []).append(line)
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for call_id, lines in _lines_of(caller_log).items():
+        for became, line in lines.items():
+            there = [one for one in others.get(call_id, ()) if (one.method, one.cseq, one.sent) == (line.method, line.cseq, not line.sent)]
+            left = [one.at for one in there if one.code == line.code and one.at <= line.at] if not line.sent else []
+            came = [one.at for one in there if one.code == line.code and one.at >= line.at] if line.sent else []
+            if line.sent:
+                came += [one.at for one in own[call_id] if not one.sent and one.code and one.cseq == line.cseq and one.at >= line.at]
+            found.setdefault(call_id, {})[became] = (min([line.at, *left]), min(came, default=line.at))
+    return found
+
+
+def _lines_of(caller_log: Iterable[Logged]) -> dict[str, dict[str, Logged]]:
+    calls: dict[str, dict[str, Logged]] = {}
     for line in caller_log:
         became = None
         if line.first.startswith("INVITE ") and line.sent:
@@ -230,7 +258,7 @@ def calls_of(caller_log: Iterable[Logged]) -> dict[str, dict[str, float]]:
         elif line.method == "INVITE" and not line.sent:
             became = _became(line.code)
         if became is not None:
-            calls.setdefault(line.call_id, {}).setdefault(became, line.at)
+            calls.setdefault(line.call_id, {}).setdefault(became, line)
     return calls
 
 

