@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines.sip_port import SipLine
@@ -100,7 +100,7 @@ class Datagrams:
     async def send(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendto(self.socket, data, self.line)
 
-    async def receive(self, timeout_s: float = 5) -> bytes:
+    async def receive(self, timeout_s: float = WAIT_S) -> bytes:
         async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation, and then who was cancelled goes on for ever
             data, source = await asyncio.get_running_loop().sock_recvfrom(self.socket, 65_535)
         assert source[:2] == self.line, "answered from the port that was asked"
@@ -135,10 +135,10 @@ class Connection:
         await self.writer.drain()
 
     async def receive(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             head = await self.reader.readuntil(b"\r\n\r\n")
         length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             return head + await self.reader.readexactly(length)
 
     async def ask(self, data: bytes) -> Answer:
@@ -148,7 +148,7 @@ class Connection:
     async def ended(self) -> bytes:
         """What still came before the other side closed."""
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WAIT_S):
                 return await self.reader.read()
         return b""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from certificates import self_signed
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from drivers.calls.hep import HepCodec, HepOptions
 from drivers.calls.hep_frames import HepFrames
@@ -53,7 +53,7 @@ async def connect(line: PacketStreamLine, context: ssl.SSLContext | None = None)
 async def is_closed(peer: Peer) -> bool:
     """The line hung up: it never writes, so all that can be read is the end."""
     try:
-        return await asyncio.wait_for(peer[0].read(), 5) == b""
+        return await asyncio.wait_for(peer[0].read(), WAIT_S) == b""
     except ConnectionError:
         return True
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from certificates import self_signed
+from waiting import WAIT_S
 
 from drivers.lines.sip_port import SipLine
 from gateway.event import Kind
@@ -23,7 +24,7 @@ def receiver(line: SipLine, transport: str = "udp") -> Receiver:
 
 
 def unit(*receivers: Receiver, cid: str = "1234567890", **options: Any) -> HomeUnit:
-    return HomeUnit(cid, list(receivers), **{"t1_s": T1_S, "answer_s": 5.0, **options})
+    return HomeUnit(cid, list(receivers), **{"t1_s": T1_S, "answer_s": WAIT_S, **options})
 
 
 async def test_an_alarm_is_stored_then_answered_then_taken_over() -> None:
@@ -41,7 +42,8 @@ async def test_five_transmissions_are_one_event_and_a_second_press_is_a_second_c
     async with running(a_line(), store) as line, unit(receiver(line)) as home:
         home.link.drop_answers = 4
         said = await home.alarm()
-        assert (said.outcome, said.tries[0].sent, len(store.events)) == ("confirmed", 5, 1)
+        assert (said.outcome, len(store.events)) == ("confirmed", 1)
+        assert said.tries[0].sent >= 5, "more, if the fifth answer took its time"
         await home.alarm()
         assert len({event.dedup for event in store.events}) == 2
 
