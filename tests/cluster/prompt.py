@@ -19,3 +19,10 @@ async def command(file: Path, *words: str, said: str = "") -> tuple[int, str, st
             return main(whole)
 
     return await asyncio.to_thread(run), out.getvalue(), complaints.getvalue()
+
+
+async def done(file: Path, *words: str, said: str = "") -> str:
+    """What a command printed that must end well; if it does not, the failure has all its words."""
+    code, printed, complained = await command(file, *words, said=said)
+    assert code == 0, f"gateway {' '.join(words)}: exit {code}\n{printed}\n{complained}"
+    return printed

@@ -41,7 +41,7 @@ def orders(witness: Outsider) -> list[dict[str, object]]:
 async def test_a_press_at_an_edge_is_an_order_at_a_station_and_its_answer_finds_the_way_back(cluster: Cluster, witness: Outsider) -> None:
     for number in range(PEOPLE):
         await witness.publish(cluster.plan.topic(number), cry(1))
-    await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station", 20)
+    await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station")
     found = orders(witness)
     assert sorted(str(order["device"]) for order in found) == sorted(cluster.plan.device(number) for number in range(PEOPLE))
     assert len({order["delivery"] for order in found}) == len({order["incident"] for order in found}) == PEOPLE
@@ -60,7 +60,7 @@ async def test_a_press_at_an_edge_is_an_order_at_a_station_and_its_answer_finds_
 
 async def test_an_unknown_device_is_somebodys_too(cluster: Cluster, witness: Outsider) -> None:
     await witness.publish("e1/wearables/nobody-knows/event", cry(1))
-    await until(lambda: witness.received, "the cry of a stranger is an order", 20)
+    await until(lambda: witness.received, "the cry of a stranger is an order")
     assert orders(witness)[0]["device"] == "nobody-knows"
 
 
@@ -79,13 +79,13 @@ async def test_a_core_that_hangs_loses_its_shards_and_writes_nothing_when_it_wak
         for number in range(PEOPLE):
             await witness.publish(cluster.plan.topic(number), cry(1))
         await cluster.sees(moved, "the other core has all shards")
-        await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station", 20)
+        await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station")
     finally:
         process.send_signal(signal.SIGCONT)
     await cluster.stands()
     for number in range(PEOPLE):
         await witness.publish(cluster.plan.topic(number), cry(2))
-    await until(lambda: len(witness.received) >= 2 * PEOPLE, "every second cry is told too", 20)
+    await until(lambda: len(witness.received) >= 2 * PEOPLE, "every second cry is told too")
     assert len({order["delivery"] for order in orders(witness)}) == PEOPLE
     journal = [ts for cries in cluster.journal().values() for ts in cries]
     assert len(journal) == len(set(journal)) == 2 * PEOPLE
@@ -102,7 +102,7 @@ async def test_without_the_bus_an_edge_says_so_and_what_it_held_arrives_once(clu
 
     await cluster.sees(not_ready, "the edges say that they cannot keep anything")
     cluster.start("nats0")
-    await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station", 30)
+    await until(lambda: len(witness.received) >= PEOPLE, "every cry is an order at a station")
     await cluster.stands()
     assert len({order["delivery"] for order in orders(witness)}) == PEOPLE
     assert sum(len(cries) for cries in cluster.journal().values()) == PEOPLE
@@ -129,9 +129,9 @@ async def test_a_register_that_is_read_again_counts_on_every_part(cluster: Clust
         assert process is not None
         process.send_signal(signal.SIGHUP)
     for name in (*cluster.edges, *cluster.cores):
-        await until(lambda name=name: "configuration in force" in cluster.servers[name].log.read_text(), f"{name} has read it", 20)  # type: ignore[misc]
+        await until(lambda name=name: "configuration in force" in cluster.servers[name].log.read_text(), f"{name} has read it")  # type: ignore[misc]
     await witness.publish("e0/wearables/w-new/event", cry(1))
-    await until(lambda: witness.received, "an order", 20)
+    await until(lambda: witness.received, "an order")
     incident = str(orders(witness)[0]["incident"])
     rows = " UNION ALL ".join(f"SELECT person FROM shard_{n}.journal WHERE incident = '{incident}' AND kind = 'sos'" for n in range(3))
     assert cluster.postgres.rows(rows) == [("p-new",)]
@@ -160,7 +160,7 @@ async def test_another_number_of_shards_is_refused(cluster: Cluster) -> None:
     config = cluster.folder / "c0.toml"
     config.write_text(config.read_text().replace("shards = 3", "shards = 4"))
     cluster.start("c0")
-    await until(lambda: "write bus.shards = 3" in cluster.servers["c0"].log.read_text(), "it says how many there are", 20)
+    await until(lambda: "write bus.shards = 3" in cluster.servers["c0"].log.read_text(), "it says how many there are")
 
 
 async def owns(cluster: Cluster, name: str, count: int) -> bool:

@@ -106,7 +106,7 @@ async def seen(cluster: Cluster, page: Page, street: Outsider, device: str) -> s
         orders = (json.loads(body) for _, body in street.received)
         return next((str(order["incident"]) for order in orders if order["device"] == device), "")
 
-    await until(ordered, f"{device} is an order", 30)
+    await until(ordered, f"{device} is an order")
 
     async def there() -> bool:
         return ordered() in await page.rows("incident")
@@ -147,7 +147,7 @@ async def _a_press_is_on_every_page(cluster: Cluster, street: Outsider, one: Pag
     async def told() -> bool:
         return bool((await other.rows("incident"))[incidents[0]]["owner"] == "Li Na")
 
-    await cluster.sees(told, "the other console shows the owner", 5)
+    await cluster.sees(told, "the other console shows the owner")
     refused = await other.act(incidents[0], "acknowledge")
     assert (refused.status_code, refused.json()["reason"], refused.json()["by"]) == (409, "already_acknowledged", "Li Na")
     shards = (await other.http.get("/api/v1/shards")).json()["shards"]
@@ -157,7 +157,7 @@ async def _a_press_is_on_every_page(cluster: Cluster, street: Outsider, one: Pag
     async def both_on_duty() -> bool:
         return {"Li Na", "Wang Fang"} == (await one.rows("operator")).keys() == (await other.rows("operator")).keys()
 
-    await cluster.sees(both_on_duty, "each console shows who sits at the other", 10)
+    await cluster.sees(both_on_duty, "each console shows who sits at the other")
     return incidents
 
 
@@ -233,7 +233,7 @@ async def _an_edge_takes_its_lines_along(cluster: Cluster, one: Page, other: Pag
 
     await cluster.sees(is_live, "the line of an edge is live")
     cluster.kill("e1")
-    await cluster.sees(is_lost, "the dead edge's line is lost", 10)
+    await cluster.sees(is_lost, "the dead edge's line is lost")
     assert (await one.rows("line"))["wearables-e1"]["reason"] == "edge e1 does not answer"
     assert await states("wearables-e0") == {"live"}
     cluster.start("e1")
@@ -250,7 +250,7 @@ async def _a_core_dies_and_commands_wait_for_the_next(cluster: Cluster, one: Pag
     async def told() -> bool:
         return bool((await other.rows("incident"))[incident]["owner"] == "Li Na")
 
-    await cluster.sees(told, "the new owner's changes are seen", 10)
+    await cluster.sees(told, "the new owner's changes are seen")
     cluster.start(owners[shard_of(incident)])
 
 
@@ -269,7 +269,7 @@ async def _without_cores_all_stays_to_be_seen(cluster: Cluster, one: Page, other
             lines = await page.rows("line")
             return all(lines.get(f"shard-{n}", {}).get("reason") == f"shard {n} has no core" for n in range(SHARDS))
 
-        await cluster.sees(said, "the page says which shards have no core", 10)
+        await cluster.sees(said, "the page says which shards have no core")
         ready = await page.http.get("/readyz")
         assert (ready.status_code, {"reason": "line_not_live", "line": "shard-1", "state": "lost"} in ready.json()["reasons"]) == (503, True)
     for name in cluster.cores:
@@ -299,7 +299,7 @@ async def test_whoever_has_logged_in_at_one_console_is_known_at_the_other(tmp_pa
         async def known() -> bool:
             return (await other.http.get("/api/v1/providers")).status_code == 200
 
-        await cluster.sees(known, "the session is good at the other console", 5)
+        await cluster.sees(known, "the session is good at the other console")
         await other.begin()
         assert (await other.post("/api/v1/duty", name="whatever")).json()["name"] == "Li Na"
         for path in ("/api/v1/accounts", "/api/v1/audit", "/api/v1/shards"):
@@ -314,7 +314,7 @@ async def test_whoever_has_logged_in_at_one_console_is_known_at_the_other(tmp_pa
         async def gone() -> bool:
             return (await other.http.get("/api/v1/providers")).status_code == 401
 
-        await cluster.sees(gone, "logged out at one is logged out at both", 5)
+        await cluster.sees(gone, "logged out at one is logged out at both")
 
 
 async def _account_command(cluster: Cluster, console: str, *words: str) -> int:

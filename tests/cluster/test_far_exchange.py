@@ -58,7 +58,7 @@ async def test_an_operator_is_connected_by_the_exchange_of_an_edge(tmp_path: Pat
                     answer = await page.act(incident, "dial", contact="person")
                     return (answer.status_code, answer.json().get("reason")) == (503, "telephone_lost")
 
-                await cluster.sees(is_lost, "the page says that the telephone is lost", 20)
+                await cluster.sees(is_lost, "the page says that the telephone is lost")
             finally:
                 street.close()
     finally:
@@ -73,7 +73,7 @@ async def _is_connected_and_hangs_up(cluster: Dialling, page: Page, exchange: Ex
     await cluster.sees(is_live, "the exchange's line is live")
     answer = await page.act(incident, "dial", contact="person")
     assert (answer.status_code, answer.json()["state"]) == (202, "ringing"), answer.text
-    await wait_until(lambda: exchange.calls, "it rings", 20)
+    await wait_until(lambda: exchange.calls, "it rings")
     dial = answer.json()["dial"]
 
     async def talks() -> bool:
@@ -84,7 +84,7 @@ async def _is_connected_and_hangs_up(cluster: Dialling, page: Page, exchange: Ex
     await cluster.sees(talks, "the journal of the incident says that both talk")
     ended = await page.post(f"/api/v1/calls/{dial}/hang_up")
     assert (ended.status_code, ended.json()["outcome"]) == (200, "done"), ended.text
-    await wait_until(lambda: not exchange.calls, "hung up", 20)
+    await wait_until(lambda: not exchange.calls, "hung up")
     metrics = (await page.http.get("/metrics")).text
     assert 'gateway_dials_total{outcome="done",what="dial"} 1.0' in metrics
     assert NUMBER not in json.dumps(await page.rows("incident"))

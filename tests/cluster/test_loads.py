@@ -51,10 +51,10 @@ async def test_a_hospital_of_two_cores_is_full_in_both(buses: list[NatsBus]) -> 
     cores: list[Any] = [SimpleNamespace(bus=buses[0], houses=[(0, mine), (1, beside)]), SimpleNamespace(bus=buses[1], houses=[(2, far)])]
     telling = [asyncio.create_task(Loads(core).run()) for core in cores]
     try:
-        await wait_until(lambda: Draft(beside.working).carries("hospital") == 2, "what two other shards gave it counts", 10)
-        await wait_until(lambda: Draft(mine.working).carries("hospital") == Draft(far.working).carries("hospital") == 2, "in each of them", 10)
+        await wait_until(lambda: Draft(beside.working).carries("hospital") == 2, "what two other shards gave it counts")
+        await wait_until(lambda: Draft(mine.working).carries("hospital") == Draft(far.working).carries("hospital") == 2, "in each of them")
         assert Draft(mine.working).load("hospital") == 1, "its own books stay its own"
         far.working.load["hospital"] = 0
-        await wait_until(lambda: Draft(beside.working).carries("hospital") == 1, "an order that is over is over everywhere", 10)
+        await wait_until(lambda: Draft(beside.working).carries("hospital") == 1, "an order that is over is over everywhere")
     finally:
         await end(telling)

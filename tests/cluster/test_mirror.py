@@ -70,7 +70,7 @@ class Followed:
         await end([self._task])
 
     async def read(self, times: int) -> None:
-        await wait_until(lambda: self.replica.reads == times, f"read {times} times", 10)
+        await wait_until(lambda: self.replica.reads == times, f"read {times} times")
 
 
 async def test_what_follows_is_laid_over_and_a_beat_changes_nothing() -> None:

@@ -149,7 +149,7 @@ async def test_what_a_broken_connection_swallowed_is_read_again(nats: Nats) -> N
         await until(lambda: reader.is_connected, "it is there again")
         for number in range(6, 10):  # before the server has noticed that its reader was away
             await say(writer, number)
-        await until(lambda: reading.found[-1].sequence == 9, "the last is read", 8)
+        await until(lambda: reading.found[-1].sequence == 9, "the last is read")
         assert [message.sequence for message in reading.found] == list(range(1, 10))
     finally:
         await reading.end()
@@ -226,7 +226,7 @@ async def test_what_comes_after_the_streams_were_lost_is_an_order(tmp_path: Path
         witness = await Outsider(cluster.broker.port, "stations/+/dispatch").ready()
         for number in range(24):
             await witness.publish(cluster.plan.topic(number), '{"kind": "sos", "seq": 1}')
-        await until(lambda: len(witness.received) == 24, "every cry is an order at a station", 20)
+        await until(lambda: len(witness.received) == 24, "every cry is an order at a station")
         cluster.kill("nats0")
         shutil.rmtree(tmp_path / "nats0")
         cluster.start("nats0")
@@ -239,7 +239,7 @@ async def test_what_comes_after_the_streams_were_lost_is_an_order(tmp_path: Path
         async def written() -> bool:
             return cluster.postgres.rows(sql) == [(25,)]
 
-        await cluster.sees(written, "the next cry is written", 20)
+        await cluster.sees(written, "the next cry is written")
         witness.close()
 
 
@@ -247,7 +247,7 @@ async def test_what_comes_after_the_streams_were_lost_is_an_order(tmp_path: Path
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
     found = Postgres(tmp_path)
     found.start()
-    await until(found.answers, "PostgreSQL answers", 30)
+    await until(found.answers, "PostgreSQL answers")
     yield found
     found.kill(signal.SIGINT)
 

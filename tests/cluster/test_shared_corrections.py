@@ -63,7 +63,7 @@ async def in_force(cluster: Corrected, page: Page, key: str, person: str) -> Non
         names = [name for name in (*cluster.edges, *cluster.cores, *cluster.consoles) if cluster.servers[name].is_running]
         return fields["person"] == person and len(await versions(cluster, names)) == 1
 
-    await cluster.sees(everywhere, f"{key} is {person}'s everywhere", 30)
+    await cluster.sees(everywhere, f"{key} is {person}'s everywhere")
 
 
 async def corrects(page: Page, key: str, **cells: str) -> int:

@@ -115,7 +115,7 @@ async def test_unplugged_and_plugged_in_again(tmp_path: Path) -> None:
         await cries(house)
         await wait_until(lambda: house.metrics.orders.labels("modem", "retried")._value.get() >= 1, "the order waits")
         modem.terminal.plug()
-        await wait_until(lambda: legs(house) == [("station", "sent")], "it leaves", 20)
+        await wait_until(lambda: legs(house) == [("station", "sent")], "it leaves")
         modem.receive(STATION, f"1 {code(house)}")
         await wait_until(lambda: legs(house) == [("station", "accepted")], "answers are heard again")
 

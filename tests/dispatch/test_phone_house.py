@@ -293,20 +293,20 @@ async def test_a_gateway_killed_while_it_rings_rings_once_more_under_the_same_de
     place = Place(tmp_path, pbx, ring_s=60, more=button)
     with process(place):
         await press(port)
-        await wait_until(lambda: pbx.rung, "it rings", 30)
+        await wait_until(lambda: pbx.rung, "it rings")
     assert pbx.rung == [STATION]
     pbx.answers(STATION, key="1")  # they pick up at the next ringing
     with process(place):
-        await wait_until(lambda: len(pbx.rung) == 2, "it rings again", 30)
-        await wait_until(lambda: LegState.ACCEPTED in states(place), "the key press is the answer", 30)
+        await wait_until(lambda: len(pbx.rung) == 2, "it rings again")
+        await wait_until(lambda: LegState.ACCEPTED in states(place), "the key press is the answer")
     assert pbx.rung == [STATION, STATION]
     (incident,) = stored(place)
     assert legs(incident) == [("station", "accepted")]
     orders = [row for row in journal(place) if row.kind == Kind.DISPATCH]
     assert len(orders) == 1
     with process(place):  # and never again
-        await wait_until(lambda: log(place).count("ready") >= 3, "it stands", 30)
-        await wait_until(lambda: pbx.server.sessions, "it is logged in", 30)
+        await wait_until(lambda: log(place).count("ready") >= 3, "it stands")
+        await wait_until(lambda: pbx.server.sessions, "it is logged in")
     assert pbx.rung == [STATION, STATION]
 
 
