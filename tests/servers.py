@@ -1,11 +1,15 @@
 """Real servers for tests, each the test's own on a free port, ended by its process id: Mosquitto, PostgreSQL; and waiting for a condition."""
 
+import asyncio
+import contextlib
 import getpass
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from waiting import free_port, wait_until
 
 START_S = 60.0  # a server starts and ends in a fraction of a second; a loaded machine is given time
+ASK_AGAIN_S = 0.5
 
 
 async def until(condition: Callable[[], object], what: str, timeout_s: float = START_S) -> None:
@@ -48,6 +53,19 @@ def postgres_command(folder: Path, port: int) -> list[str]:
     made = [*its_own, str(binary / "initdb"), "-D", str(folder), "-A", "trust", "-U", "postgres", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd="/")
     return [*its_own, str(binary / "postgres"), "-D", str(folder), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+
+
+def end(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM, patience_s: float = START_S) -> int:
+    """Ask a server to end until it has, and give its exit code; who never does is killed.
+
+    Asked anew again and again: one that already listens loses a signal that comes before its loop begins.
+    """
+    give_up = time.monotonic() + patience_s
+    while process.poll() is None:
+        process.send_signal(number if time.monotonic() < give_up else signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(ASK_AGAIN_S)
+    return process.returncode
 
 
 class Mosquitto:
@@ -85,17 +103,9 @@ class Mosquitto:
 
     async def stop(self) -> None:
         """SIGTERM: the broker saves its sessions. Returns when the process has ended."""
-        if (process := self._process) is None:
-            return
-
-        def has_ended() -> bool:
-            """Asked anew at each look: a broker that already listens loses a signal that comes before its loop begins."""
-            if process.poll() is None:
-                process.terminate()
-            return process.returncode is not None
-
-        await wait_until(has_ended, "mosquitto ended", START_S, pause_s=0.1)
-        self._process = None
+        if self._process is not None:
+            await asyncio.to_thread(end, self._process)
+            self._process = None
 
     def said(self, words: str) -> int:
         """How often the broker's log says this."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.clock import utc_now
+from gateway.clock import monotonic, utc_now
 from gateway.core.duty import CHINA
 from gateway.demo.outside import City, Told, command
 from gateway.demo.people import OPERATOR, PASSWORD, PEOPLE, YOURS, write_accounts
@@ -22,6 +22,7 @@ from gateway.demo.words import WORDS
 
 READY_S = 60.0  # a slow machine may take long to start; a fast one takes three seconds
 GRACE_S = 15.0  # after SIGTERM
+ASK_AGAIN_S = 0.5
 BOOKS_S = 10  # how often, once a second, books that do not balance yet are looked at
 BY_ITSELF_S = 45.0  # how long the simulators may go on after their time: receipts, answers, books
 SCENARIO = "evening_in_honggu"
@@ -269,12 +270,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), GRACE_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        give_up = monotonic() + GRACE_S
+        while process.returncode is None:
+            if monotonic() < give_up:
+                process.terminate()  # again and again: a broker that has just begun to listen loses the first
+            else:
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), ASK_AGAIN_S)
 
 
 def _is_free(port: int) -> bool:

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from servers import Mosquitto, free_port, postgres_command, program, until
+from servers import Mosquitto, end, free_port, postgres_command, program, until
 from sqlalchemy import create_engine, text
 from waiting import BEFORE_THE_SERVER
 
 START_S = 180.0  # an edge or a core starts in a second or two; a machine on which everything is busy at once has needed more than a minute
-POLITE_S = 30.0
+POLITE_S = 60.0
 LOOK_S = 0.1  # how often a condition at another process is looked at
 HALF_A_DAY_S = 36_000
 STREETS = 12
@@ -44,15 +44,9 @@ class Server:
             self.process = subprocess.Popen(list(self.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it and wait for its end. Who does not end by `number` (in its first moments a process may not hear SIGINT) is killed."""
+        """End it and wait for its end. Who does not end by `number` is killed."""
         if self.process is not None:
-            if self.process.poll() is None:
-                self.process.send_signal(number)
-            try:
-                self.process.wait(POLITE_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process, number, POLITE_S)
             self.process = None
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from servers import program, until
+from servers import end, program, until
 from waiting import free_port
 
 from tests.observe.rules import FOLDER, ROOT
@@ -80,8 +80,7 @@ async def ended_by_pid(arguments: list[str], log: Path, address: str) -> AsyncIt
         await until(listens, f"{arguments[0]} listens")
         yield
     finally:
-        process.terminate()
-        await until(lambda: process.poll() is not None, f"{arguments[0]} ended")
+        await asyncio.to_thread(end, process)
 
 
 class Alertmanager:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import START_S, free_port, postgres_command
+from servers import START_S, end, free_port, postgres_command
 from sqlalchemy import create_engine, text
 
 from gateway.store.store import Store
@@ -38,12 +38,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         engine.dispose()
-        server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
-        try:
-            server.wait(60)  # a slow disk has its last checkpoint to take
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        end(server, signal.SIGINT)  # fast shutdown: does not wait for clients; a slow disk has its last checkpoint to take
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
