@@ -136,12 +136,12 @@ class HomeLink:
         try:
             while True:
                 now = loop.time()
-                if now >= give_up:
-                    return Answer(0, sent)
-                if now >= again and (sent == 0 or receiver.transport == "udp"):
+                if again <= min(now, give_up) and (sent == 0 or receiver.transport == "udp"):  # also what a machine that slept could not send in time
                     send(wire)
                     sent += 1
-                    again, pause = now + pause, min(2 * pause, 8 * self._t1_s)
+                    again, pause = again + pause, min(2 * pause, 8 * self._t1_s)
+                elif now >= give_up:
+                    return Answer(0, sent)
                 until = min(again, give_up) if receiver.transport == "udp" else give_up
                 try:
                     async with asyncio.timeout_at(until):  # not wait_for: in Python 3.11 it may swallow a cancellation

@@ -5,6 +5,7 @@ Who has stopped is still told of by their device: its heartbeats go on, as a mac
 
 import asyncio
 import heapq
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,8 +54,9 @@ class Gongshu:
             lives.append(Rhythm(f"{self.seed}:{home.person}").from_hour(BEGIN_H))
             heapq.heappush(due, self._next(lives, number))
             heapq.heappush(due, (chance.uniform(0, DAY_H / HEARTBEATS_A_DAY), number, "heartbeat"))
-        while due and due[0][0] < days * DAY_H:
-            now_h = (time.monotonic() - begin) / self.hour_s
+        end_h = math.nextafter(days * DAY_H, 0)
+        while due and due[0][0] <= end_h:
+            now_h = min((time.monotonic() - begin) / self.hour_s, end_h)
             while due and due[0][0] <= now_h:
                 at, number, kind = heapq.heappop(due)
                 if kind == "heartbeat":
