@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from certificates import self_signed
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines import client, hold
@@ -230,7 +230,7 @@ async def test_reading_pauses_while_too_much_is_held(server: Asterisk, house: Ho
     house.line.codec._timers["ping"] = 0.0  # type: ignore[attr-defined]
     house.line.codec._missed = 9  # type: ignore[attr-defined]
     house.open.set()
-    await wait_until(lambda: house.kinds().count("call_offered") == 20_000, "everything arrives", 30)
+    await wait_until(lambda: house.kinds().count("call_offered") == 20_000, "everything arrives", 4 * WAIT_S)
     assert house.line.counts["dropped"] == 0
     assert house.line._run is not None
     assert house.line._run._connection is connection, "pings that could not be heard are nobody's fault"

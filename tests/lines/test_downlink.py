@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from servers import Mosquitto, Outsider, mosquitto, program, until  # noqa: F401
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import Rejected, Signal
 from drivers.downlink import Downlink, Tell, Word
@@ -127,18 +127,18 @@ async def test_told_over_udp(a_house: Callable[..., House]) -> None:
         device.setblocking(False)
         device.connect(("127.0.0.1", house.line.port))  # type: ignore[attr-defined]
         device.send(b"HELLO w1\n")
-        assert await asyncio.wait_for(loop.sock_recv(device, 100), 5) == b"HI\n"
+        assert await asyncio.wait_for(loop.sock_recv(device, 100), WAIT_S) == b"HI\n"
         told = telling(house, a_tell())
-        assert await asyncio.wait_for(loop.sock_recv(device, 100), 5) == b"TELL 1 coming\n"
+        assert await asyncio.wait_for(loop.sock_recv(device, 100), WAIT_S) == b"TELL 1 coming\n"
         device.send(b"TOLD 1\n")
         assert await told == ""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rebound:  # the same device behind a new translation of its address
             rebound.setblocking(False)
             rebound.connect(("127.0.0.1", house.line.port))  # type: ignore[attr-defined]
             rebound.send(b"HELLO w1\n")
-            assert await asyncio.wait_for(loop.sock_recv(rebound, 100), 5) == b"HI\n"
+            assert await asyncio.wait_for(loop.sock_recv(rebound, 100), WAIT_S) == b"HI\n"
             assert await telling(house, a_tell(word=Word.OVER)) == ""
-            assert await asyncio.wait_for(loop.sock_recv(rebound, 100), 5) == b"TELL 1 over\n"
+            assert await asyncio.wait_for(loop.sock_recv(rebound, 100), WAIT_S) == b"TELL 1 over\n"
     assert house.line.connections == 1  # type: ignore[attr-defined]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from certificates import self_signed
 from servers import program
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.lines import sip_port, sip_sockets
 from drivers.lines.measures import measures
@@ -277,7 +277,7 @@ async def test_a_peer_that_reads_no_answers_is_hung_up_on() -> None:
         connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
         options = b"".join(tcp(index, method="OPTIONS", body=b"") for index in range(1, 1001))
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(4 * WAIT_S):
                 while True:
                     await connection.send(options)
         other = await Connection.open(line.ports[1][2])
@@ -455,8 +455,8 @@ async def test_a_text_whose_way_is_still_being_looked_up_fails_when_the_line_end
     monkeypatch.setattr(sip_port, "find_hops", slow_resolver)
     async with talking() as (_peer, _store, line):
         sending = asyncio.create_task(line.send_text("sip:x@slow.invalid", b"x", "text/plain"))
-        await asyncio.wait_for(asked.wait(), 5)
-    assert await asyncio.wait_for(sending, 5) == "line_down"
+        await asyncio.wait_for(asked.wait(), WAIT_S)
+    assert await asyncio.wait_for(sending, WAIT_S) == "line_down"
 
 
 async def test_registered_and_unregistered(tmp_path: Path) -> None:
@@ -543,7 +543,7 @@ async def test_a_bug_of_ours_ends_the_line(monkeypatch: pytest.MonkeyPatch) -> N
     device = Datagrams(line.port or 0)
     await device.send(request())
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, WAIT_S)
     device.close()
 
 
@@ -683,7 +683,7 @@ async def test_the_answer_finds_a_device_that_has_hung_up_meanwhile() -> None:
         await wait_until(lambda: not line.connections, "the line knows that it is gone")
         assert store.gate is not None
         store.gate.set()
-        assert read(await asyncio.wait_for(answers.get(), 5)).code == 200
+        assert read(await asyncio.wait_for(answers.get(), WAIT_S)).code == 200
     device.close()
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 import structlog
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.lines import stream
@@ -65,7 +65,7 @@ async def espa() -> AsyncIterator[House]:
 
 async def ask(link: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes, answer: bytes) -> None:
     link[1].write(data)
-    assert await asyncio.wait_for(link[0].readexactly(len(answer)), 5) == answer
+    assert await asyncio.wait_for(link[0].readexactly(len(answer)), WAIT_S) == answer
 
 
 async def hang_up(link: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
@@ -100,7 +100,7 @@ async def test_reading_pauses_while_the_store_is_slow_and_nothing_is_lost(monkey
     house = House("ascii_button")
     link = await house.dial()
     house.open.clear()
-    lines = [f"{number}\n".encode() for number in range(1_000_000, 1_200_000)]
+    lines = [f"{number}\n".encode() for number in range(1_000_000, 1_050_000)]
     wire = b"".join(lines)
     sender = asyncio.create_task(_send(link[1], wire))
     await wait_until(lambda: house.batches)
@@ -109,7 +109,7 @@ async def test_reading_pauses_while_the_store_is_slow_and_nothing_is_lost(monkey
     assert conversation.waiting * 8 <= HIGH_WATER + 2 * 65536, "bounded"
     house.open.set()
     await sender
-    await wait_until(lambda: len(house.kept) == len(lines), "everything arrives", 30)
+    await wait_until(lambda: len(house.kept) == len(lines), "everything arrives", 4 * WAIT_S)
     assert [one.device for one in house.kept if isinstance(one, Event)] == [line.decode().strip() for line in lines]
     assert max(house.batches) <= 256
     await hang_up(link)
@@ -128,7 +128,7 @@ async def test_connections_are_bounded(espa: House, monkeypatch: pytest.MonkeyPa
     for link in links:
         await ask(link, EOT + b"2\x05", EOT)
     third = await espa.dial()
-    assert await asyncio.wait_for(third[0].read(), 5) == b""
+    assert await asyncio.wait_for(third[0].read(), WAIT_S) == b""
     await hang_up(third)
     await hang_up(links[0])
     for _ in range(1000):

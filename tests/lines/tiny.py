@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+from waiting import WAIT_S
 
 from drivers import registry
 from drivers.contract import STORED, Rejected, Signal, Surroundings, Verdict
@@ -174,7 +175,7 @@ class Link:
         self.writer.write("".join(f"{line}\n" for line in lines).encode())
 
     async def hears(self, line: str) -> None:
-        assert await asyncio.wait_for(self.reader.readline(), 5) == f"{line}\n".encode()
+        assert await asyncio.wait_for(self.reader.readline(), WAIT_S) == f"{line}\n".encode()
 
     async def asks(self, line: str, answer: str) -> None:
         self.say(line)
@@ -183,7 +184,7 @@ class Link:
     async def is_closed(self) -> None:
         """By the other end, with nothing left to read."""
         try:
-            assert await asyncio.wait_for(self.reader.read(), 5) == b""
+            assert await asyncio.wait_for(self.reader.read(), WAIT_S) == b""
         except ConnectionResetError:
             pass
         await self.hang_up()

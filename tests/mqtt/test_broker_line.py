@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from certificates import self_signed
 from servers import Mosquitto, Outsider, free_port, mosquitto, outsider, program, until  # noqa: F401
+from waiting import WAIT_S
 
 from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
 from drivers.lines import broker
@@ -234,7 +235,7 @@ async def test_broker_away_and_back(mosquitto, outsider, start) -> None:  # noqa
     await until(lambda: len(pipeline.stored) == 1, "stored")
     await mosquitto.stop()
     with pytest.raises(LineError, match="lost"):
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, WAIT_S)
     with pytest.raises(LineError):
         await running.start(pipeline)  # still away
 
@@ -254,7 +255,7 @@ async def test_the_broker_that_lost_its_sessions_is_subscribed_again(mosquitto, 
     running = await start(pipeline)
     await mosquitto.stop()
     with pytest.raises(LineError):
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, WAIT_S)
     (tmp_path / "mosquitto.db").unlink()
     await mosquitto.start()
     await running.start(pipeline)
@@ -272,7 +273,7 @@ async def test_reading_stops_beyond_the_limit_and_keep_alive_goes_on(mosquitto, 
     await outsider.publish("wearables/w-1/event", *(cry(number) for number in range(200)))
     await until(lambda: pipeline.groups, "the first group")
     # 1.5 keep-alives of silence make the broker hang up; a client that waits for an answer it does not read hangs up after two
-    await until(lambda: mosquitto.said("Received PINGREQ from gateway-wearables") >= 3, "three pings", timeout_s=30)
+    await until(lambda: mosquitto.said("Received PINGREQ from gateway-wearables") >= 3, "three pings")
     assert not running.task.done()
     assert len(pipeline.groups) == 1
     pipeline.may_commit.set()
@@ -314,7 +315,7 @@ async def test_a_bug_in_the_pipeline_is_not_taken_for_a_lost_connection(outsider
     running = await start(Broken())
     await outsider.publish("wearables/w-1/event", cry(1))
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, WAIT_S)
 
 
 async def test_replies_of_stations(outsider, start) -> None:  # noqa: F811

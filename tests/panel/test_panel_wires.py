@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from panel.espa_link import block
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import STORED, Verdict
 from drivers.downlink import Downlink, Tell, Word
@@ -57,7 +57,7 @@ async def test_a_caller_is_told_over_the_line() -> None:
 
     async def asks(data: bytes, answer: bytes) -> None:
         writer.write(data)
-        assert await asyncio.wait_for(reader.readexactly(len(answer)), 5) == answer
+        assert await asyncio.wait_for(reader.readexactly(len(answer)), WAIT_S) == answer
 
     await asks(EOT + b"1\x052\x05", ACK)
     await asks(CALL, ACK)
@@ -67,7 +67,7 @@ async def test_a_caller_is_told_over_the_line() -> None:
     await asks(EOT + b"2\x05", b"1\x05")
     await asks(ACK, block("2", "1A", "76"))
     await asks(ACK, EOT)
-    assert await asyncio.wait_for(told, 5) == ""
+    assert await asyncio.wait_for(told, WAIT_S) == ""
     assert await line.tell(Tell(id="u", device="nobody", word=Word.TAKEN)) != ""
     writer.close()
     task.cancel()
@@ -101,10 +101,10 @@ async def test_a_receiver_over_tcp(way: str) -> None:
         house = House("surgard", listen=f"tcp:{port}:interface=127.0.0.1")
         await wait_until(lambda: house.status.is_live, "live")
         links.put_nowait(await asyncio.open_connection("127.0.0.1", port))
-    reader, writer = await asyncio.wait_for(links.get(), 5)
+    reader, writer = await asyncio.wait_for(links.get(), WAIT_S)
     for data in (HEARTBEAT, ALARM):
         writer.write(data)
-        assert await asyncio.wait_for(reader.readexactly(1), 5) == ACK
+        assert await asyncio.wait_for(reader.readexactly(1), WAIT_S) == ACK
     heartbeat, alarm = house.store.kept
     assert isinstance(heartbeat, Event)
     assert isinstance(alarm, Event)

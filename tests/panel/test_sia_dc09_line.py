@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.registry import build_line
@@ -66,12 +66,12 @@ async def test_tcp(houses: list[House]) -> None:
     await wait_until(lambda: house.asked, "asked")
     house.is_down = False
     writer.write(HEARTBEAT)
-    assert await asyncio.wait_for(reader.readuntil(b"\r"), 5) == HEARTBEAT_ANSWER, "and nothing before it"
+    assert await asyncio.wait_for(reader.readuntil(b"\r"), WAIT_S) == HEARTBEAT_ANSWER, "and nothing before it"
     writer.write(ALARM + ALARM[:20])
-    answer = await asyncio.wait_for(reader.readuntil(b"\r"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r"), WAIT_S)
     assert answer[9:] == b'"ACK"0001R1L2#4711[]\r'
     writer.write(ALARM[20:])  # it had not heard that; again on the same connection
-    assert await asyncio.wait_for(reader.readuntil(b"\r"), 5) == answer
+    assert await asyncio.wait_for(reader.readuntil(b"\r"), WAIT_S) == answer
     assert len(house.cries) == 1
     writer.close()
 
@@ -88,12 +88,12 @@ async def test_udp(houses: list[House]) -> None:
             one.connect(("127.0.0.1", port))  # so it hears only what comes from the port it wrote to
         device.send(ALARM[:30])  # a cut datagram hurts nobody else
         other.send(HEARTBEAT)
-        assert await asyncio.wait_for(loop.sock_recv(other, 4200), 5) == HEARTBEAT_ANSWER
+        assert await asyncio.wait_for(loop.sock_recv(other, 4200), WAIT_S) == HEARTBEAT_ANSWER
         device.send(ALARM)
-        answer = await asyncio.wait_for(loop.sock_recv(device, 4200), 5)
+        answer = await asyncio.wait_for(loop.sock_recv(device, 4200), WAIT_S)
         assert answer[9:] == b'"ACK"0001R1L2#4711[]\r'
         device.send(ALARM)
-        assert await asyncio.wait_for(loop.sock_recv(device, 4200), 5) == answer
+        assert await asyncio.wait_for(loop.sock_recv(device, 4200), WAIT_S) == answer
     assert len(house.cries) == 1
     assert [one.reason for one in house.kept if isinstance(one, Rejected)] == ["no_cr"]
 
@@ -105,8 +105,8 @@ async def test_contact_id_over_tcp(houses: list[House]) -> None:
     await wait_until(lambda: house.status.is_live, "live")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"1234181131010159\r\n123418110100005D")  # one wrong, one without an end of line
-    assert await asyncio.wait_for(reader.readexactly(1), 5) == b"\x06"
+    assert await asyncio.wait_for(reader.readexactly(1), WAIT_S) == b"\x06"
     writer.write(b"123418110100005D\r\n")
-    assert await asyncio.wait_for(reader.readexactly(1), 5) == b"\x06"
+    assert await asyncio.wait_for(reader.readexactly(1), WAIT_S) == b"\x06"
     assert len(house.cries) == 1
     writer.close()

@@ -7,7 +7,7 @@ import tty
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from drivers.downlink import Tell, Word
@@ -177,7 +177,7 @@ async def test_elk_over_a_dialled_connection_is_asked_on_each_one(build: Callabl
     for number in range(2):
         await wait_until(lambda number=number: len(links) > number, "dialled")  # type: ignore[misc]
         reader, writer = links[number]
-        assert await asyncio.wait_for(reader.readexactly(len(ELK_ASK)), 5) == ELK_ASK
+        assert await asyncio.wait_for(reader.readexactly(len(ELK_ASK)), WAIT_S) == ELK_ASK
         writer.write(b"0AZC002900C7\r\n")
         await wait_until(lambda number=number: len(house.seen) == number + 1, "heard")  # type: ignore[misc]
         writer.close()
@@ -196,5 +196,5 @@ async def test_a_page_goes_out_to_a_pager(cable: Cable, build: Callable[..., Hou
     cable.say(TAP_GO)
     await cable.hears(TAP_ABC)
     cable.say(b"\x06\r")
-    assert await asyncio.wait_for(telling, 5) == ""
+    assert await asyncio.wait_for(telling, WAIT_S) == ""
     await cable.hears(b"\x04\r")

@@ -285,7 +285,7 @@ RING = (
     "Exten: s",
     "Priority: 1",
     "ChannelId: gateway-d-1",
-    "Timeout: 2000",
+    "Timeout: 20000",
     "Async: true",
     "Variable: __GATEWAY_ID=d-1",
     "Variable: GATEWAY_SAY=%E8%B7%8C%E5%80%92",
@@ -319,7 +319,7 @@ async def test_a_key_that_does_not_count_and_silence(reader: AmiReader, pbx: Exc
 async def test_ringing_a_responder_in_vain(reader: AmiReader, pbx: Exchange, does: str, reason: str) -> None:
     pbx.answerers["17400000005"] = Answerer(does=does, after_s=0.05)
     await reader.login(LISTEN)
-    await reader.ask(*(line.replace("Timeout: 2000", "Timeout: 100") for line in RING))
+    await reader.ask(*(line.replace("20000", "100") if does == "nothing" else line for line in RING))
     answer = await reader.until("OriginateResponse")
     assert (answer["Response"], answer["Reason"]) == ("Failure", reason)
 
@@ -362,10 +362,12 @@ async def test_hangup_on_request_is_nobodys_doing(reader: AmiReader, pbx: Exchan
 
 async def test_redirect_to_another_agent(reader: AmiReader, pbx: Exchange) -> None:
     await reader.login(LISTEN)
-    call = place(pbx, replace(QUICK, talk_s=0.4))
+    call = place(pbx, replace(QUICK, talk_s=30))
     await reader.until("BridgeEnter", 2)
     lines = ("Action: Redirect", f"Channel: {call.incoming.channel}", "Context: agents", "Exten: 8003", "Priority: 1")
     assert (await reader.ask(*lines))["Response"] == "Success"
+    await reader.until("BridgeEnter", 4)
+    await reader.ask("Action: Hangup", f"Channel: {call.incoming.channel}", "Cause: 16")
     await over(call)
     assert call.agents == ["8001", "8003"]
     assert not any(desk.busy for desk in pbx.desks.values())

@@ -25,7 +25,7 @@ async def start(*arguments: str) -> tuple[asyncio.subprocess.Process, dict[str, 
     command = (sys.executable, "-m", "simulators.cli", "exchange", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(4 * WAIT_S):
         line = await process.stdout.readline()
     return process, json.loads(line)
 
@@ -33,7 +33,7 @@ async def start(*arguments: str) -> tuple[asyncio.subprocess.Process, dict[str, 
 async def finish(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
     """Wait for its end; gives the rest of what it said."""
     try:
-        async with asyncio.timeout(WAIT_S * 3):
+        async with asyncio.timeout(4 * WAIT_S):
             said, complaint = await process.communicate()
     finally:
         if process.returncode is None:

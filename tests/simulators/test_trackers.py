@@ -8,7 +8,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from simulators.cli import main
 from simulators.trackers import command, gt06
@@ -200,11 +200,11 @@ async def test_a_thousand_pendants_and_a_storm() -> None:
         devices: list[Tracker] = [build("gt06", identity_of("gt06", n), TcpWire("127.0.0.1", port), patience) for n in range(1000)]
         fleet = TrackerFleet(devices)
         async with fleet.running():
-            await wait_until(lambda: fleet.on_line == 1000, "all are logged in", 30)
+            await wait_until(lambda: fleet.on_line == 1000, "all are logged in", 4 * WAIT_S)
             fleet.storm()
             for device in devices:
                 device.press()
-            await wait_until(lambda: all(sent.confirmed is not None for sent in fleet.sent), "all are answered after the storm", 30)
+            await wait_until(lambda: all(sent.confirmed is not None for sent in fleet.sent), "all are answered after the storm", 4 * WAIT_S)
     assert counts["connections"] >= 2000
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import Rejected
 from drivers.downlink import Tell, Word
@@ -80,7 +80,7 @@ async def a_house() -> AsyncIterator[Callable[..., Any]]:
 
 async def ask(link: Link, data: bytes, answer: bytes) -> None:
     link.writer.write(data)
-    assert await asyncio.wait_for(link.reader.readexactly(len(answer)), 5) == answer
+    assert await asyncio.wait_for(link.reader.readexactly(len(answer)), WAIT_S) == answer
 
 
 async def test_a_pendant_over_tcp(a_house: Callable[..., Any]) -> None:
@@ -137,12 +137,12 @@ async def test_a_command_is_told_when_the_pendant_answers(a_house: Callable[...,
     link = await Link.to(house.line.port)
     await ask(link, hexed("gt06 G1"), reply("gt06 G1"))
     telling = asyncio.create_task(house.line.tell(Tell(id="t", device=IMEI, word=Word.PROMPT)))
-    command = await asyncio.wait_for(link.reader.readexactly(5 + 5 + 12), 5)
+    command = await asyncio.wait_for(link.reader.readexactly(5 + 5 + 12), WAIT_S)
     assert command[4:14] == bytes.fromhex("09 00000001") + b"BEEP#"
     link.writer.write(hexed("gt06 T8"))  # an answer to another command
     answer = bytes.fromhex("0E15 06 00000001 4F4B 0002 0009")
     link.writer.write(b"\x78\x78" + answer + crc(answer).to_bytes(2) + b"\r\n")
-    assert await asyncio.wait_for(telling, 5) == ""
+    assert await asyncio.wait_for(telling, WAIT_S) == ""
     assert await house.line.tell(Tell(id="u", device=IMEI, word=Word.TAKEN)) == "cannot"
     await link.hang_up()
 
@@ -157,10 +157,10 @@ async def test_a_terminal_over_tcp(a_house: Callable[..., Any]) -> None:
     assert [one.integrity for one in alarms] == ["unauthenticated", "unverified"]
     assert len({one.dedup for one in alarms}) == 1, "the store knows the second one"
     telling = asyncio.create_task(house.line.tell(Tell(id="t", device=PHONE, word=Word.TAKEN)))
-    confirmation = await asyncio.wait_for(link.reader.readexactly(21), 5)
+    confirmation = await asyncio.wait_for(link.reader.readexactly(21), WAIT_S)
     assert confirmation == frame(0x8203, bytes.fromhex("000200000001"), 0x0103)
     link.writer.write(frame(0x0001, bytes.fromhex("0103820300"), 3))
-    assert await asyncio.wait_for(telling, 5) == ""
+    assert await asyncio.wait_for(telling, WAIT_S) == ""
     await link.hang_up()
 
 
@@ -174,7 +174,7 @@ async def test_a_terminal_over_udp(a_house: Callable[..., Any]) -> None:
     try:
         for data in (AUTHENTICATE, hexed("jt808 J1"), hexed("jt808 J3")):
             peer.send(data)
-            heard.append(await asyncio.wait_for(loop.sock_recv(peer, 2048), 5))
+            heard.append(await asyncio.wait_for(loop.sock_recv(peer, 2048), WAIT_S))
     finally:
         peer.close()
     bodies = ("0000010200", "0001000200", "0003020000")
@@ -188,7 +188,7 @@ async def test_a_secret_makes_codes_that_survive_a_restart(a_house: Callable[...
     house = await a_house("jt808", options=options)
     link = await Link.to(house.line.port)
     link.writer.write(AUTHENTICATE)
-    refused = await asyncio.wait_for(link.reader.readexactly(20), 5)
+    refused = await asyncio.wait_for(link.reader.readexactly(20), WAIT_S)
     assert refused == frame(0x8001, bytes.fromhex("0000010201"), 0x0100)
     await link.hang_up()
     assert house.store.rejected == ["wrong_code"]

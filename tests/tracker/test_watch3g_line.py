@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.contract import Surroundings
 from drivers.downlink import Tell, Word
@@ -92,11 +92,11 @@ class Watch:
         self.reader, self.writer = reader, writer
 
     async def hears(self, expected: bytes) -> None:
-        assert await asyncio.wait_for(self.reader.readexactly(len(expected)), 5) == expected
+        assert await asyncio.wait_for(self.reader.readexactly(len(expected)), WAIT_S) == expected
 
     async def is_hung_up_on(self) -> None:
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(self.reader.read(), 5) == b""
+            assert await asyncio.wait_for(self.reader.read(), WAIT_S) == b""
 
     def says(self, wire: bytes) -> None:
         self.writer.write(wire)
@@ -157,7 +157,7 @@ async def test_while_the_store_is_down_there_is_no_answer_and_the_repeat_makes_o
             except TimeoutError:
                 continue
 
-    await asyncio.wait_for(until_answered(), 20)
+    await asyncio.wait_for(until_answered(), WAIT_S)
     assert len(list(house.working.open_incidents)) == 1
 
 
@@ -201,7 +201,7 @@ async def test_the_wearer_is_told_that_help_comes(house: House) -> None:
     telling = asyncio.create_task(house.line.tell(Tell(id="1", device=ID, word=Word.COMING, text="在路上")))
     await watch.hears(b"[3G*8800000015*0014*MESSAGE,57288DEF4E0A]")
     watch.says(b"[3G*8800000015*0007*MESSAGE]")
-    assert await asyncio.wait_for(telling, 5) == ""
+    assert await asyncio.wait_for(telling, WAIT_S) == ""
 
 
 async def test_it_is_asked_where_it_is(tmp_path: Path) -> None:
