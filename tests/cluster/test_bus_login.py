@@ -100,6 +100,7 @@ async def test_a_wire_with_tls_that_was_cut_holds_up_nobody(tmp_path: Path, monk
             wire.close()
             for one in ends:
                 one.transport.abort()
+            await asyncio.gather(*(one.wait_closed() for one in ends), return_exceptions=True)
 
 
 @pytest.mark.parametrize(
