@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cluster.cluster import Cluster, Plan, Postgres, Server
-from servers import Outsider, free_port, program, until
+from servers import START_S, Outsider, free_port, program, until
 from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.contract import Rejected
@@ -169,7 +169,7 @@ async def test_large_alarms_leave_in_smaller_messages(nats: Nats) -> None:
     running = asyncio.create_task(lane.run())
     reading = Reading(bus)
     try:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(START_S):
             await answer
         await until(lambda: len(reading.devices) == 8, "all are read")
         assert reading.devices == [f"w-{number}" for number in range(8)]
@@ -191,7 +191,7 @@ async def test_a_message_that_cannot_be_written_does_not_end_the_edge(nats: Nats
     running = asyncio.create_task(lane.run())
     reading = Reading(bus)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(START_S):
             await answer
         await until(lambda: len(reading.devices) == 2, "the others are read")
         assert not running.done()

@@ -13,7 +13,7 @@ from zlib import crc32
 import pytest
 from cluster.cluster import STREETS, Plan
 from cluster.test_console_role import Page, Rooms, pages, press, seen, shard_of
-from servers import Outsider, free_port
+from servers import START_S, Outsider, free_port
 
 from gateway.cores import Keeper
 
@@ -191,6 +191,6 @@ async def test_a_shard_that_moves_here_does_not_wait_until_a_register_is_read() 
     core.shards = SimpleNamespace(register=SimpleNamespace(version="now"))
     house = SimpleNamespace(is_ready=asyncio.Event(), register=SimpleNamespace(version="before"), take=take)
     house.is_ready.set()
-    async with core.corrections.lock, asyncio.timeout(5):
+    async with core.corrections.lock, asyncio.timeout(START_S):
         with pytest.raises(Taken):
             await Keeper(core, 1)._read(house)  # type: ignore[arg-type]

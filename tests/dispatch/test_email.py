@@ -18,7 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from certificates import self_signed
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from gateway.config import read_config
 from gateway.config.dispatch import EmailChannelConfig
@@ -273,7 +273,7 @@ from gateway.config.dispatch import EmailChannelConfig
 from gateway.dispatch.contract import Order
 from gateway.dispatch.email import EmailChannel
 async def main():
-    channel = EmailChannel(EmailChannelConfig(server="127.0.0.1:" + sys.argv[1], sender="a@b.example", security="none", timeout_s=60))
+    channel = EmailChannel(EmailChannelConfig(server="127.0.0.1:" + sys.argv[1], sender="a@b.example", security="none", timeout_s=600))
     body = b'{"incident": "I1", "text": "x"}'
     task = asyncio.create_task(channel.deliver(Order(delivery="d", incident="I1", responder="r", address="x@y.example", body=body)))
     await asyncio.to_thread(input)
@@ -288,7 +288,7 @@ asyncio.run(main())
 
     async with rude(silence) as port:
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(port), stdin=asyncio.subprocess.PIPE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2 * WAIT_S):
             await arrived.wait()
             await process.communicate(b"\n")
         assert process.returncode == 0

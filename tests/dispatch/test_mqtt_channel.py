@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from servers import Mosquitto, Outsider, mosquitto, outsider, until  # noqa: F401
+from waiting import WAIT_S
 
 from drivers.lines.mqtt_session import MqttSession
 from gateway.config import MqttChannelConfig
@@ -144,7 +145,7 @@ async def test_who_cancels_at_the_moment_of_the_answer_is_heard(mosquitto, monke
 
     monkeypatch.setattr(MqttSession, "connect", connect_and_be_cancelled)
     task = asyncio.create_task(channel.run())
-    ended, _ = await asyncio.wait([task], timeout=10)
+    ended, _ = await asyncio.wait([task], timeout=WAIT_S)
     task.cancel()
     assert ended, "the channel is still running"
     assert task.cancelled()

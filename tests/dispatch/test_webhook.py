@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from waiting import WAIT_S
 
 from gateway.config import DispatchConfig, MqttChannelConfig, WebhookChannelConfig
 from gateway.dispatch.contract import DeliveryError, Order
@@ -37,7 +38,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.requests.append((self.path, {key.lower(): value for key, value in self.headers.items()}, body))
                 status, answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
-                receiver.may_answer.wait(10)
+                receiver.may_answer.wait(WAIT_S)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 if receiver.encoding:

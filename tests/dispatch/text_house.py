@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from gateway.app import House
 from gateway.config import read_config
@@ -39,7 +39,7 @@ class Web:
                     status, answer = web.answer(*request)
                 else:
                     status, answer = web.answers.pop(0) if len(web.answers) > 1 else web.answers[0]
-                web.may_answer.wait(10)
+                web.may_answer.wait(WAIT_S)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

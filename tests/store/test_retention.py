@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from waiting import WAIT_S
 
 from gateway.config.retention import RetentionConfig
 from gateway.core.incident import Action
@@ -171,7 +172,7 @@ async def test_a_gateway_that_stops_does_not_wait_for_what_is_left_to_erase(tmp_
         await noted.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(WAIT_S):
         await asyncio.get_running_loop().shutdown_default_executor()
     left = [row for row in tamper(f"sqlite:///{tmp_path}/gateway.db", "select raw from journal") if bytes(row[0]) == b"old"]
     assert left

@@ -22,7 +22,7 @@ def test_the_python_example_proves_itself() -> None:
 
 def test_the_shell_example_prints_what_the_guide_says() -> None:
     program("openssl")
-    done = subprocess.run(["sh", "-c", block("sh")], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(["sh", "-c", block("sh")], capture_output=True, text=True, check=True, timeout=60)
     assert f"which prints `{done.stdout.strip()}`" in GUIDE
 
 
