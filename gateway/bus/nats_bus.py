@@ -54,13 +54,17 @@ class _Client(Client):
 
     async def _attempt_reconnect(self) -> None:
         """At once: whoever closes politely over a cut wire waits for what cannot be said any more, with TLS for half a minute."""
+        self.abort()
+        await super()._attempt_reconnect()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
-        await super()._attempt_reconnect()
 
 
-def client_of() -> Client:
+def client_of() -> _Client:
     """A client that is not connected."""
     return _Client()
 
@@ -96,8 +100,8 @@ class NatsBus:
         """Waits until a server lets us in, and says once what is in the way. Raises ConfigError for a file that cannot be used, BusDown."""
         config = self._config
         options: dict[str, Any] = {"reconnect_time_wait": AGAIN_S, **await asyncio.to_thread(login_of, config, self._folder)}
+        client = client_of()
         try:
-            client = client_of()
             await client.connect(
                 list(config.servers),
                 name=self._who,
@@ -114,6 +118,9 @@ class NatsBus:
             )
         except FAULTS as error:
             raise BusDown(f"no server of bus.servers answers ({error or type(error).__name__}): start them, or correct bus.servers") from error
+        finally:
+            if not client.is_connected:
+                client.abort()  # whoever was called away while it connected leaves nothing open
         self._nc = client
         self._js = client.jetstream(timeout=PUBLISH_S)
         self._is_served = True

@@ -1,13 +1,14 @@
 """The bus at a real NATS server that wants a user and a password: who has none gets nothing, and ours lies in a file."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from servers import free_port, program, until
+from servers import START_S, free_port, program, until
 
 from gateway.bus.nats_bus import NatsBus
 from gateway.bus.together import end
@@ -36,7 +37,7 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
     await until(listens, "the server listens")
     yield f"nats://127.0.0.1:{port}"
     process.terminate()
-    process.wait(10)
+    process.wait(START_S)
 
 
 def bus(server: str, folder: Path, **more: str) -> NatsBus:
@@ -56,3 +57,21 @@ async def test_a_server_that_wants_a_password_lets_nobody_in_without(server: str
     await ours.connect()
     assert ours.is_connected
     await ours.close()
+
+
+async def test_whoever_is_called_away_while_it_connects_leaves_nothing_open(tmp_path: Path) -> None:
+    """A server that takes the connection and says nothing; what is left open would be told as a warning when it is found."""
+    there: list[asyncio.StreamReader] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there.append(reader)
+        await asyncio.gather(reader.read(), return_exceptions=True)
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as silent:
+        trying = asyncio.create_task(bus(f"nats://127.0.0.1:{silent.sockets[0].getsockname()[1]}", tmp_path).connect())
+        await until(lambda: there, "it is connected")
+        await end([trying])
+        del trying
+        gc.collect()
+        await until(lambda: there[0].at_eof() or there[0].exception(), "the server is left")

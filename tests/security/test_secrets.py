@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from waiting import free_port, wait_until
+from waiting import WAIT_S, free_port, wait_until
 
 from drivers.registry import DRIVERS, driver_for
 from gateway import secrets
@@ -221,12 +221,12 @@ async def test_nothing_of_a_running_gateway_shows_a_secret(tmp_path: Path) -> No
         return 'line="pbx"' in seen["metrics"] and log.read_text().count('"line":"w"') + log.read_text().count('"line": "w"') > 0
 
     try:
-        await wait_until(is_up, "the gateway is up, and has tried its lines", 30)
+        await wait_until(is_up, "the gateway is up, and has tried its lines")
         seen["processes"] = Path(f"/proc/{process.pid}/cmdline").read_text()  # noqa: ASYNC240
         seen["environment"] = Path(f"/proc/{process.pid}/environ").read_text()  # noqa: ASYNC240
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(WAIT_S)
     seen["log"] = log.read_text()
     assert "gateway_line" in seen["metrics"]
     given_away = [(where, name) for where, text in seen.items() for name, word in words.items() if word in text or word[:16] in text]
