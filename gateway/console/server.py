@@ -21,6 +21,7 @@ log = structlog.get_logger("console")
 BODY_LIMIT = 64 * 1024  # bytes; the longest command is a note of 2,000 characters, 8 KB
 LOOK_AGAIN_S = 60.0  # a renewed certificate is in use a minute later
 GRACE_S = 1.0  # at the end sockets are told, requests may finish; a long poll is then cut off and comes back
+ACCEPTED = 3  # turns of the loop in which a connection that is accepted gets its transport; asyncio leaves it open when its server is closed before
 STUCK_MS = 20_000  # the kernel gives up a peer that takes nothing for this long, so that a closed socket does not linger
 
 
@@ -117,6 +118,9 @@ async def serve(app: ASGIApp, host: str, port: int, certificate: Certificate | N
         if keeping is not None:
             keeping.cancel()
         if server.started:
+            asyncio.get_running_loop().remove_reader(listener)
+            for _ in range(ACCEPTED):
+                await asyncio.sleep(0)
             for asyncio_server in server.servers:
                 asyncio_server.close()
             for connection in list(server.server_state.connections):
@@ -126,6 +130,9 @@ async def serve(app: ASGIApp, host: str, port: int, certificate: Certificate | N
                 await asyncio.wait(server.server_state.tasks, timeout=GRACE_S)
             for task in server.server_state.tasks:
                 task.cancel()
+            for connection in list(server.server_state.connections):  # also those that had stopped reading, which nothing else holds any more
+                if connection.transport is not None:
+                    connection.transport.close()
         listener.close()
 
 

@@ -1,6 +1,9 @@
 """Connections of the console over real sockets: whoever says nothing, half a request or a slow body gives the socket back; who listens keeps it."""
 
 import asyncio
+import gc
+import socket
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -24,9 +27,7 @@ async def house() -> FakeHouse:
     return FakeHouse()
 
 
-@pytest.fixture
-async def port(house: FakeHouse) -> AsyncIterator[int]:
-    port = free_port()
+async def begin(house: FakeHouse, port: int) -> asyncio.Task[None]:
     serving = asyncio.create_task(serve(make_app(house, static_dir=STATIC, metrics_registry=CollectorRegistry()), "127.0.0.1", port))
 
     async with asyncio.timeout(10):
@@ -37,6 +38,14 @@ async def port(house: FakeHouse) -> AsyncIterator[int]:
             except OSError:
                 await asyncio.sleep(0.01)
     writer.close()
+    await writer.wait_closed()
+    return serving
+
+
+@pytest.fixture
+async def port(house: FakeHouse) -> AsyncIterator[int]:
+    port = free_port()
+    serving = await begin(house, port)
     yield port
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
@@ -106,3 +115,17 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, never)
     with pytest.raises(Refused, match="body_too_slow"):
         await read_body(request, 10, within_s=0.01)
+
+
+async def test_who_is_accepted_in_the_moment_it_ends_is_closed_too(house: FakeHouse) -> None:
+    """asyncio loses a connection whose server is closed between its acceptance and its transport: nobody closes it then."""
+    port = free_port()
+    serving = await begin(house, port)
+    with warnings.catch_warnings(record=True) as left, socket.create_connection(("127.0.0.1", port)):
+        warnings.simplefilter("always")
+        await asyncio.sleep(0)  # from here on the turn in which it is accepted: after us
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        del serving
+        gc.collect()
+    assert [str(one.message) for one in left] == []
