@@ -75,7 +75,8 @@ def _answers(address: str) -> bool:
 
 Result = TypeVar("Result")
 
-# Answers are waited for until the test loses patience: the page gives up after some seconds, which on a slow machine is any moment.
+# Answers are waited for until the test loses patience: the page gives one up after five seconds, which on a machine that does five things at once is
+# any of them.
 PATIENT = """
 window.waits = [];
 AbortSignal.timeout = () => { const wait = new AbortController(); window.waits.push(wait); return wait.signal; };
@@ -123,8 +124,6 @@ class ServedHouse:
         except asyncio.CancelledError:
             pass
         finally:
-            for _ in range(3):  # a connection that has just been accepted is closed by the task that serves it, once that has begun
-                self._loop.run_until_complete(asyncio.sleep(0))
             left = asyncio.all_tasks(self._loop)
             for task in left:
                 task.cancel()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.console.browser import DEAF, SIZE, Operator, ServedHouse, at_work, chromium_arguments
+from tests.console.browser import DEAF, PATIENT, SIZE, Operator, ServedHouse, at_work, chromium_arguments
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def operator(browser: Browser, served: ServedHouse) -> Iterator[Operator]:
         context = browser.new_context(**{"viewport": SIZE, **options})
         contexts.append(context)
         context.add_init_script(DEAF)
+        context.add_init_script(PATIENT)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: faults.append(str(error)))

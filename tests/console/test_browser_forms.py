@@ -9,7 +9,7 @@ from playwright.sync_api import APIResponse, Error, Page, Route, expect
 from gateway.core.command import Command
 from gateway.core.incident import Action
 from gateway.event import Kind
-from tests.console.browser import PATIENT, TAKEN, Operator, ServedHouse, wait_for
+from tests.console.browser import TAKEN, Operator, ServedHouse, wait_for
 from tests.console.fake_exchange import Pbx, dialling_house
 from tests.console.test_browser_page import AXE
 
@@ -193,7 +193,7 @@ def test_the_focus_goes_with_what_is_proposed(house: ServedHouse, operator: Oper
 def test_what_is_taken_on_the_screen_can_be_worked_on_and_given_back(house: ServedHouse, operator: Operator) -> None:
     """While the answer to the taking is under way, the keys do what the buttons say."""
     incident = house.do(house.house.cries(3))
-    page = operator("李娜", before=lambda page: page.add_init_script(PATIENT))
+    page = operator("李娜")
     line = page.locator(f"#row-{incident.id}")
     held = Held(page, "**/acknowledge")
     page.keyboard.press("F2")

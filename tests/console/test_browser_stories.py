@@ -7,7 +7,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from gateway.core.command import Command
 from gateway.core.incident import Action, LegState, State
 from gateway.event import Kind
-from tests.console.browser import PATIENT, TAKEN, Operator, ServedHouse
+from tests.console.browser import TAKEN, Operator, ServedHouse
 from tests.console.fake_house import FakeHouse
 
 HEARD = "window.heard.length"
@@ -96,7 +96,7 @@ def test_two_operators_one_incident(served: ServedHouse, operator: Operator) -> 
 
 def test_acknowledge_shows_at_once_and_z_takes_it_back(served: ServedHouse, operator: Operator) -> None:
     incident = served.do(served.house.cries(3))
-    page = operator(before=lambda page: page.add_init_script(PATIENT))
+    page = operator()
     line = page.locator(f"#row-{incident.id}")
     held = []
     page.context.route("**/acknowledge", lambda route: held.append(route))
