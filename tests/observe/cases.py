@@ -424,4 +424,16 @@ CASES = [
         {"shard": "3"},
         {'gateway_bus_lag_seconds{shard="3",instance="a"}': "9x20 20x2 9x20"},
     ),
+    Case(
+        "GatewayBusDeaf",
+        {'gateway_bus_serves{instance="a"}': "1x10 0x30", 'gateway_bus_serves{instance="b"}': "1x40"},
+        {"instance": "a"},
+        {'gateway_bus_serves{instance="a"}': "1x22 0 1x20"},
+    ),
+    Case(
+        "GatewayBusForgotten",
+        {'gateway_bus_forgotten{shard="3",instance="a"}': "0x10 2x30"},
+        {"shard": "3"},
+        {'gateway_bus_forgotten{shard="3",instance="a"}': "0x40"},
+    ),
 ]
