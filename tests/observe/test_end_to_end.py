@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from house import District, House
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,9 +59,12 @@ async def test_from_a_real_gateway_to_who_is_on_call(tmp_path: Path) -> None:
             await house.lines_live()
             target = house.console.removeprefix("http://")
             async with Prometheus(tmp_path, target, manager.address).running() as prometheus:
+                fired: dict[str, dict[str, Any]] = {}  # as seen last: a scrape that takes a busy machine too long lets an alert pause
 
                 async def fires(name: str) -> bool:
-                    return name in await prometheus.alerts()
+                    found = await prometheus.alerts()
+                    fired.update(found)
+                    return name in found
 
                 async def glance() -> float:
                     found = (await prometheus.query("gateway:help_would_come:bool"))["data"]["result"]
@@ -90,7 +94,7 @@ async def test_from_a_real_gateway_to_who_is_on_call(tmp_path: Path) -> None:
                 await house.sees(lambda: fires("GatewayLineLost"), "a broker that is away rings")
                 await house.sees(lambda: as_expected(glance, 0), "help would not come")
                 await house.sees(lambda: fires("GatewayHeartbeatWithheld"), "the heartbeat that is withheld rings")
-                lost = (await prometheus.alerts())["GatewayLineLost"]
+                lost = fired["GatewayLineLost"]
                 assert lost["labels"]["line"] in ("wearables", "station-replies")
                 assert lost["annotations"]["summary"] == f"Line {lost['labels']['line']} is lost: what comes over it is not heard."
                 await house.sees(lambda: true(on_call.heard("GatewayLineLost")), "who is on call hears of the line")
@@ -98,7 +102,7 @@ async def test_from_a_real_gateway_to_who_is_on_call(tmp_path: Path) -> None:
                 house.kill()
                 await house.sees(lambda: fires("GatewayDown"), "a gateway that is dead rings")
                 await house.sees(lambda: true(on_call.heard("GatewayDown")), "who is on call hears of the gateway")
-                assert await glance() == 0
+                await house.sees(lambda: as_expected(glance, 0), "help would not come from a dead one")
                 down = next(one for call in on_call.told for one in call["alerts"] if one["labels"]["alertname"] == "GatewayDown")
                 assert down["annotations"]["runbook_url"] == "docs/runbooks/GatewayDown.md"
 
