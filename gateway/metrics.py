@@ -112,7 +112,11 @@ class Registry(CollectorRegistry):
                 log.exception("metrics_bug", collector=name)
             else:
                 yield from found
-        failed = CounterMetricFamily("gateway_metrics_failed", "Scrapes at which what one part has to tell could not be told", labels=["collector"])
+        failed = CounterMetricFamily(
+            "gateway_metrics_failed",
+            "Scrapes at which what one part has to tell could not be told; the rest was (metrics_bug in the log says why)",
+            labels=["collector"],
+        )
         for name, count in self._failed.items():
             failed.add_metric([name], count)
         yield failed
