@@ -92,6 +92,7 @@ class Kamailio(Program):
     """The proxy of `kamailio.cfg`: rings `phones` (one, or two at once) whatever is called, and mirrors all to `gateway`, a SIP URI.
 
     flags: ONE_AFTER_THE_OTHER (the second telephone only if the first is not taken), WITH_AUTH, WITHOUT_100, ONCE (says nothing again).
+    children: of them one may overtake another, on its way to the telephone and to the gateway; one keeps the order that SIPp logs.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Kamailio(Program):
         flags: Sequence[str] = (),
         hep_version: int = 3,
         hep_key: str = "",
-        children: int = 2,
+        children: int = 1,
     ) -> None:
         super().__init__(folder / "kamailio.log")
         self.host = host
@@ -293,6 +294,12 @@ class Listening:
     def port(self) -> int:
         port: int = self.line.port  # type: ignore[attr-defined]
         return port
+
+    @property
+    def copies(self) -> int:
+        """Packets that have come."""
+        counts = self.line.counts  # type: ignore[attr-defined]
+        return int(counts["datagrams"] + counts["packets"])
 
     def kinds(self) -> dict[str, list[str]]:
         """Call-ID → what was told of the call, in the order in which it was told."""

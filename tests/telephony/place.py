@@ -25,18 +25,18 @@ class Telephony:
     tcp: bool = False
     once: bool = False
 
-    async def run(self, scenario: str, count: int = 1, rate: int = 10, *, d_ms: int = 0, callers: int | None = None) -> Sipp:
-        """Place the calls, end the proxy, and see that each call was told once, as its caller saw it."""
+    async def run(self, scenario: str, count: int = 1, rate: int = 10, *, d_ms: int = 0, callers: int | None = None, copies: int = 0) -> Sipp:
+        """Place the calls, end the proxy once this many copies have come, and see that each call was told once, as its caller saw it."""
         sipp = Sipp(self.folder, scenario, host=self.proxy.host, tcp=self.tcp, d_ms=d_ms, once=self.once)
         await sipp.calls(self.proxy.address, count, rate, callers=callers)
-        await self.settled(sipp)
+        await self.settled(sipp, copies=copies)
         self.compare(sipp)
         return sipp
 
-    async def settled(self, *sipps: Sipp) -> None:
-        """Wait for what SIPp saw; then end the proxy and read what else it sent, so that nothing told twice or too much escapes."""
+    async def settled(self, *sipps: Sipp, copies: int = 0) -> None:
+        """Wait for what SIPp saw, and for so many copies; then end the proxy and read what else it sent: nothing told too much escapes."""
         with contextlib.suppress(AssertionError):  # who compares tells better what is missing
-            await wait_until(lambda: self.ear.kinds() == as_seen(*sipps), pause_s=0.05)
+            await wait_until(lambda: self.ear.kinds() == as_seen(*sipps) and self.ear.copies >= copies, pause_s=0.05)
         self.proxy.stop()
         await heard_all(self.ear, self.proxy.host)
 

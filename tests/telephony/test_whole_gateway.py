@@ -19,11 +19,12 @@ async def test_calls_reach_the_journal(tmp_path: Path) -> None:
         gateway = "sip:{}:{}".format(*house.hep)
         async with Sipp(tmp_path, "phone", d_ms=300) as phone, Kamailio(tmp_path, gateway, phone.uri("8001")) as proxy:
             await taken.calls(proxy.address, 2)
+            await house.sees(lambda: _has_read(house, 2 * 13), "all of it is mirrored")
         async with Sipp(tmp_path, "phone_busy") as phone, Kamailio(tmp_path, gateway, phone.uri("8001")) as proxy:
             await busy.calls(proxy.address)
+            await house.sees(lambda: _has_read(house, 2 * 13 + 7), "all of it is mirrored")  # how packets are seen to arrive
         await house.sees(lambda: _is(house, "gateway_events_total", 10, outcome="accepted"), "every event is on disk")
         assert await house.unbalanced() == {}
-        assert await house.metric("gateway_line_counted_total", line="pbx", what="datagrams") >= 2 * 13 + 7  # how packets are seen to arrive
         shown = await house.get("/metrics")
         assert shown is not None
         assert [name for name in re.findall(r"`(gateway_\w+)", GUIDE.read_text("utf-8")) if f"# TYPE {name}" not in shown.text] == []
@@ -38,6 +39,10 @@ async def test_calls_reach_the_journal(tmp_path: Path) -> None:
         assert {(event["device"], event["person"]) for event in events} == {(caller(0), "pc-1"), (caller(1), "pc-2")}
         assert {event["detail"]["agent"] for event in events if event["kind"] == "call_answered"} == {"8001"}
         assert house.run("journal", "verify").returncode == 0
+
+
+async def _has_read(house: House, copies: int) -> bool:
+    return await house.metric("gateway_line_counted_total", line="pbx", what="datagrams") >= copies
 
 
 async def _is(house: House, name: str, value: float, **labels: str) -> bool:
