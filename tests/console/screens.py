@@ -178,12 +178,12 @@ class Stage:
             page.locator(".incident .actions button:enabled", has=page.locator("kbd", has_text=re.compile(f"^{key.upper()}$"))).wait_for()
         page.locator(".incident").focus()
         page.keyboard.press(key)
-        if not page.locator(f"form.{name}").count():
-            page.wait_for_timeout(500)
-        if not page.locator(f"form.{name}").count():  # the row had changed under the key
-            page.locator(".incident").focus()
-            page.keyboard.press(key)
         page.locator(f"form.{name}").first.wait_for()
+
+    def reads(self) -> None:
+        """A record that has come by itself stands long enough that a key means it."""
+        self.page.evaluate("async () => { window.answering = await import('/static/answering.js'); }")
+        self.page.wait_for_function("() => !answering.isJustSwapped()")
 
     def shut(self) -> None:
         """Esc: the form goes, its draft stays."""
@@ -283,6 +283,7 @@ def walk_desk(stage: Stage) -> Iterator[str]:
     served.do(house.calls_in(house.register.persons["p015"].phones[0], Kind.CALL_ANSWERED, "c15", "8001"))
     page.locator(".incident-head", has_text="来电接听").wait_for()
     yield "card"
+    stage.reads()
     page.locator(".incident").focus()
     page.keyboard.press("a")
     page.locator(".incident-head .state.acknowledged").wait_for()
@@ -302,6 +303,7 @@ def walk_desk(stage: Stage) -> Iterator[str]:
         served.do(house.calls_in(caller, Kind.CALL_ENDED, call))
     page.keyboard.press("Escape")
     stage.looks_at(next(one.id for one in house.incidents.values() if one.person == "p030"))
+    stage.reads()
     page.keyboard.press("a")
     page.locator(".recordings button").first.scroll_into_view_if_needed()
     page.locator(".recordings button").first.click()

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from playwright.sync_api import Page, expect
+from waiting import WAIT_S
 
 from gateway.config.map import MapConfig, MapLayerConfig
 from gateway.coordinates import Datum, Place, is_mainland
@@ -357,7 +358,12 @@ class TestTilesInGcj:
         page = operator()
         opens(page)
         expect(page.locator(".map-grid").first).to_be_attached()
-        page.wait_for_function("async () => (await (await fetch('/api/v1/map')).json()).layers[0].trouble === 'http_503'")
+        trouble = "async () => (await (await fetch('/api/v1/map')).json()).layers[0].trouble"
+        for _ in range(int(WAIT_S / 0.05)):
+            if page.evaluate(trouble) == "http_503":
+                break
+            page.wait_for_timeout(50)
+        assert page.evaluate(trouble) == "http_503"
         page.get_by_role("button", name="收起").click()
         page.get_by_role("button", name="展开").click()
         expect(page.locator(".map-foot .warning")).to_contain_text("底图 amap 未显示")
