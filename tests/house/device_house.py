@@ -18,14 +18,14 @@ from typing import Any
 import msgspec
 from house import District, House, Setting
 from servers import until
-from waiting import free_port
+from waiting import WAIT_S, free_port
 
 from gateway.event import ALARM_KINDS
 from simulators.panels.dc09_text import frame as dc09
 from simulators.stations import Behaviour, Stations
 
 EOT, ENQ, ACK, NAK = b"\x04", b"\x05", b"\x06", b"\x15"
-HEAR_S = 10.0  # an answer takes some milliseconds; a loaded machine is given time
+HEAR_S = WAIT_S
 SILENT_S = 0.3  # so long nothing is said
 MAPPING = """
 name = "acme"

@@ -60,7 +60,7 @@ class Pair:
 
     async def has(self, seq: int) -> None:
         """Wait until the spare has shown that it has this entry."""
-        await until(lambda: (state := read_state(self.folder)) is not None and state.had.seq >= seq, f"the spare has entry {seq}: {self.said()}", 30)
+        await until(lambda: (state := read_state(self.folder)) is not None and state.had.seq >= seq, f"the spare has entry {seq}: {self.said()}")
 
     def said(self) -> str:
         return (self.folder.parent / "spare.log").read_text()[-2000:]

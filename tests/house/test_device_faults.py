@@ -23,7 +23,7 @@ FLOOD_PER_S = 5_000  # messages of one source; nobody may say more than 600 (dri
 FLOOD_TURN_S = 0.02
 FLOOD_S = 5.0
 OTHERS = "127.0.0.2"  # another source
-LATENCY_S = 2.0  # until a receipt, with three floods on two cores; without them it is some milliseconds
+LATENCY_S = 10.0  # until a receipt, with three floods on two cores that others use too; without them it is some milliseconds
 GROWTH_MIB = 64.0
 FAMILY = {family.name: family for family in FAMILIES}
 

@@ -50,13 +50,13 @@ async def judged(house: MappedHouse, stations: Stations, *bridges: Bridge) -> li
         return not said
 
     with contextlib.suppress(AssertionError):
-        await house.sees(agree, "presses and incidents agree", 10)
+        await house.sees(agree, "presses and incidents agree")
     return said
 
 
 async def quiet(house: MappedHouse, *bridges: Bridge) -> None:
     """Wait until the bridges have said everything and the gateway has read it: what its line took does not grow any more."""
-    await until(lambda: all(bridge.is_done for bridge in bridges), "everything is said", 20)
+    await until(lambda: all(bridge.is_done for bridge in bridges), "everything is said")
     before = -1.0
     while (now := await house.metric("gateway_events_total", line="mapped")) != before:
         before = now

@@ -108,7 +108,7 @@ async def live(folder: Path, people: int, day_s: float, days: float, silent: int
     play = Gongshu(residents, fleet, day_s, who_falls_silent(residents, silent, hours))
     async with playing(house, fleet):
         await play.play(days)
-        await until(lambda: fleet.confirmed == fleet.sent, "the broker has everything", 60)
+        await until(lambda: fleet.confirmed == fleet.sent, "the broker has everything")
 
         missed: list[str] = []
 
@@ -238,7 +238,7 @@ async def fall_all_night(folder: Path, seconds: float, every_s: float, others: i
         await until(lambda: len(stations.orders) == others, "all are ordered")
         alone, bug.cries = latencies_ms(bug.cries, stations.orders), []
         await bug.play(seconds)
-        await until(lambda: fleet.confirmed == fleet.sent, "the broker has everything", 60)
+        await until(lambda: fleet.confirmed == fleet.sent, "the broker has everything")
         wanted = sum(bug.falls.values())
 
         async def all_joined() -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from servers import until
 from sqlalchemy.exc import DataError
+from waiting import WAIT_S
 
 from drivers.contract import DUPLICATE, STORED, Rejected, Signal, Verdict, to_event
 from gateway import pipeline as pipeline_module
@@ -224,7 +225,7 @@ async def test_culprit_that_cannot_even_be_rejected(tmp_path: Path) -> None:
                 raise DataError("INSERT", {}, Exception("value out of range"))
 
         path.store.fault = fault
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             verdicts = await path.pipeline.receive([cry("w-12"), cry("w-13"), cry("w-14")])
         assert verdicts == [STORED, Verdict("refused", "unstorable"), STORED]
 

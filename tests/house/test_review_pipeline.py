@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from servers import until
+from waiting import WAIT_S
 
 from drivers.contract import STORED
 from gateway import pipeline as pipeline_module
@@ -193,7 +194,7 @@ async def test_an_address_that_no_database_takes_does_not_end_the_house(tmp_path
 
 
 async def test_a_fact_that_cannot_be_stored_is_refused_not_left_hanging(tmp_path: Path) -> None:
-    async with running(tmp_path) as path, asyncio.timeout(5):
+    async with running(tmp_path) as path, asyncio.timeout(WAIT_S):
         with pytest.raises(Refused):
             await path.pipeline.note(Kind.DUTY, "Li\ud800")
 

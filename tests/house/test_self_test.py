@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from self_test_house import LISTENING, OFTEN, Cable, TestedHouse
+from self_test_house import LISTENING, Cable, TestedHouse
 from servers import Outsider, until
 
 from gateway.app import House as Gateway
@@ -16,6 +16,8 @@ from gateway.cli import main
 from gateway.errors import ConfigError
 from gateway.register_files import read_all
 
+WITHIN_S = 5.0  # what comes later is a fault: tenths of a second are usual, a machine that does five things at once is given time
+SELDOM = f"every_s = {WITHIN_S}\nwithin_s = {WITHIN_S}\n"
 HAS_RECEIPT = {"wearables", "station-replies", *LISTENING}
 
 
@@ -32,7 +34,7 @@ line = "corridor"
 how = "wire"
 port = "{cable.far}"
 """
-    async with TestedHouse(tmp_path, lines=tuple(LISTENING), more=more, self_test=OFTEN + 'station = "self-test"') as house:
+    async with TestedHouse(tmp_path, lines=tuple(LISTENING), more=more, self_test=SELDOM + 'station = "self-test"') as house:
         stations = await Outsider(house.broker.port, "stations/+/dispatch").ready()
         house.start()
         await house.ready()
@@ -41,7 +43,7 @@ port = "{cable.far}"
             row = await house.comes_to(name, "good")
             assert row["how"] == "wire", name
             assert set(row["stages"]) == {"connect", "committed", "station"} | ({"receipt"} if name in HAS_RECEIPT | {"corridor"} else set()), name
-            assert 0 < row["seconds"] < 0.5
+            assert 0 < row["seconds"] < WITHIN_S
         points = await house.points()
         assert {name: points[name]["why"] for name in ("panel", "buttons")} == {"panel": "serial", "buttons": "serial"}, "said honestly"
         # counted as received and accepted, and nothing else came of it
@@ -206,7 +208,7 @@ async def _has(house: TestedHouse, count: int) -> bool:
 
 async def test_the_command_shows_each_stage_and_says_what_failed(tmp_path: Path) -> None:
     point = '[[self_test.point]]\nname = "deaf"\nline = "wearables"\ndevice = "deaf"\ntopic = "nowhere/$device"\nsentinel = true\nplace = "幸福里"\n'
-    async with TestedHouse(tmp_path, lines=("receiver",), more=point, self_test='every_s = 3600\nwithin_s = 0.5\nstation = "self-test"') as house:
+    async with TestedHouse(tmp_path, lines=("receiver",), more=point, self_test='every_s = 3600\nwithin_s = 5.0\nstation = "self-test"') as house:
         house.start()
         await house.ready()
         good = await asyncio.to_thread(house.run, "self-test", "--line", "receiver", "--lang", "en")

@@ -68,7 +68,7 @@ async def test_the_older_of_two_gateways_gives_way_and_the_newer_goes_on(tmp_pat
         assert house.process is not None
         other = started(second, tmp_path / "second.log")
         try:
-            await until(lambda: house.process is not None and house.process.poll() is not None, "the first machine's gateway ends by itself", 60)
+            await until(lambda: house.process is not None and house.process.poll() is not None, "the first machine's gateway ends by itself")
             assert house.process.returncode == GAVE_WAY_STATUS
             said = house.log.read_text()
             assert "help is sent from there" in said, said[-2000:]
@@ -79,7 +79,7 @@ async def test_the_older_of_two_gateways_gives_way_and_the_newer_goes_on(tmp_pat
             assert other.poll() is None, (tmp_path / "second.log").read_text()
             async with httpx.AsyncClient(base_url=there, trust_env=False) as page:
                 assert (await page.get("/readyz")).status_code == 200
-            await until(lambda: ("raise", OLDER) in told(tmp_path / "second" / "data" / "gateway.db"), "the desk of the newer one is told", 30)
+            await until(lambda: ("raise", OLDER) in told(tmp_path / "second" / "data" / "gateway.db"), "the desk of the newer one is told")
         finally:
             other.terminate()
             other.wait(30)

@@ -88,9 +88,15 @@ async def test_a_city_that_goes_away_and_a_gateway_that_is_killed(tmp_path: Path
         await house.ready()
         await press(3)
         await house.sees(all_ordered, "orders leave after a kill too")
-        waits = await house.metric("gateway_upward_lag_entries", to="supervision")
-        assert waits >= 8
-        assert await house.metric("gateway_upward_failures_total", to="supervision", reason="unreachable") >= 1
+
+        async def waits() -> bool:
+            return await house.metric("gateway_upward_lag_entries", to="supervision") >= 8
+
+        async def fails() -> bool:
+            return await house.metric("gateway_upward_failures_total", to="supervision", reason="unreachable") >= 1
+
+        await house.sees(waits, "all of it waits")
+        await house.sees(fails, "it was tried in vain, in this life too")
         assert len(city.cried()) == 4
 
         await city.start()

@@ -114,7 +114,7 @@ async def test_a_ladder_goes_on_through_kills_and_orders_once(tmp_path: Path) ->
         await house.sees(is_over, "the sign is known")
         told = [json.loads(str(row["facts"])) for row in house.journal() if row["kind"] == "missed_checkin" and row["incident"] == incident]
         assert [facts.get("phase", "raise") for facts in told] == ["raise", "clear"]
-        assert await house.metric("gateway_watch_steps_total", step="emergency", result="desk") == 1
+        await house.counts("gateway_watch_steps_total", 1, step="emergency", result="desk")
         assert await house.unbalanced() == {}
 
 
@@ -131,8 +131,8 @@ async def test_an_absence_outlives_a_kill_and_ends_when_it_is_cancelled(tmp_path
         assert (row["state"], row["absent"]["by"], row["absent"]["until"]) == ("absent", "family", None)
         await house.has_taken(1, "pw-1")
         assert house.steps("pw-0") == []
-        assert await house.metric("gateway_watch_persons", state="absent") == 1
-        assert await house.metric("gateway_watch_persons", state="missed") == 1
+        await house.counts("gateway_watch_persons", 1, state="absent")
+        await house.counts("gateway_watch_persons", 1, state="missed")
         await house.wish("pw-0/absence_over")
         house.kill()
 

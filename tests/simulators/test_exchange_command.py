@@ -25,9 +25,13 @@ async def start(*arguments: str) -> tuple[asyncio.subprocess.Process, dict[str, 
     command = (sys.executable, "-m", "simulators.cli", "exchange", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(4 * WAIT_S):
-        line = await process.stdout.readline()
-    return process, json.loads(line)
+    try:
+        async with asyncio.timeout(4 * WAIT_S):
+            return process, json.loads(await process.stdout.readline())
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
 
 
 async def finish(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
