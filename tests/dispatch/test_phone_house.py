@@ -5,6 +5,7 @@ The exchange is the simulated one (simulators/exchange), an outside witness: wha
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from servers import free_port
+from servers import free_port, until
 from waiting import wait_until
 
 from gateway.app import STATIC, House
@@ -293,33 +294,33 @@ async def test_a_gateway_killed_while_it_rings_rings_once_more_under_the_same_de
     place = Place(tmp_path, pbx, ring_s=60, more=button)
     with process(place):
         await press(port)
-        await wait_until(lambda: pbx.rung, "it rings")
+        await until(lambda: pbx.rung, "it rings")
     assert pbx.rung == [STATION]
     pbx.answers(STATION, key="1")  # they pick up at the next ringing
     with process(place):
-        await wait_until(lambda: len(pbx.rung) == 2, "it rings again")
-        await wait_until(lambda: LegState.ACCEPTED in states(place), "the key press is the answer")
+        await until(lambda: len(pbx.rung) == 2, "it rings again")
+        await until(lambda: LegState.ACCEPTED in states(place), "the key press is the answer")
     assert pbx.rung == [STATION, STATION]
     (incident,) = stored(place)
     assert legs(incident) == [("station", "accepted")]
     orders = [row for row in journal(place) if row.kind == Kind.DISPATCH]
     assert len(orders) == 1
     with process(place):  # and never again
-        await wait_until(lambda: log(place).count("ready") >= 3, "it stands")
-        await wait_until(lambda: pbx.server.sessions, "it is logged in")
+        await until(lambda: log(place).count("ready") >= 3, "it stands")
+        await until(lambda: pbx.server.sessions, "it is logged in")
     assert pbx.rung == [STATION, STATION]
 
 
 async def press(port: int) -> None:
-    for _ in range(1500):
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(BUTTON)
-            await writer.drain()
-            writer.close()
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the receiver's port never opened")
+    def opens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    await until(opens, "the receiver's port opens")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(BUTTON)
+    await writer.drain()
+    writer.close()
 
 
 def open_store(place: Place) -> Store:
