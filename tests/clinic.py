@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from servers import Mosquitto, free_port, program
+from servers import START_S, Mosquitto, free_port, program
 from waiting import wait_until
 
 from gateway.doctor import Finding, Level, examine_file
@@ -49,7 +49,7 @@ TABLES = {
 _MADE: list[bytes] = []  # the database with one operator
 
 
-async def sees(condition: Callable[[], object], what: str, timeout_s: float = 40.0) -> None:
+async def sees(condition: Callable[[], object], what: str, timeout_s: float = 2 * START_S) -> None:
     """Look now and then until it is so: a look of the doctor is work, and the gateway wants its turn."""
     await wait_until(condition, what, timeout_s, LOOK_S)
 
@@ -130,7 +130,7 @@ listen = "serial:{self.serial.link}"
         """A command of the gateway, to its end."""
         command = [sys.executable, "-m", "gateway.cli", *words, "--config", str(self.config)]
         given = {**os.environ, **(environment or {})}
-        return subprocess.run(command, input=f"{password}\n{password}\n", capture_output=True, text=True, timeout=60, env=given, check=False)
+        return subprocess.run(command, input=f"{password}\n{password}\n", capture_output=True, text=True, timeout=2 * START_S, env=given, check=False)
 
     def add_operator(self, *more: str) -> None:
         """Before the first start: the command itself makes the database; made once, and the same for every test of this process."""
@@ -153,7 +153,7 @@ listen = "serial:{self.serial.link}"
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(environment or {})})  # noqa: ASYNC220
         if not waits:
             return
-        await sees(lambda: self.process is not None and self.process.poll() is None and not self.words(), "the gateway answers", 30)
+        await sees(lambda: self.process is not None and self.process.poll() is None and not self.words(), "the gateway answers")
 
     async def stop(self) -> None:
         """SIGTERM, and wait."""
@@ -161,7 +161,7 @@ listen = "serial:{self.serial.link}"
         if process is not None:
             process.send_signal(signal.SIGCONT)
             process.terminate()
-            await wait_until(lambda: process.poll() is not None, "the gateway ended", 30)
+            await wait_until(lambda: process.poll() is not None, "the gateway ended", START_S)
 
     # --- the doctor ------------------------------------------------------------------------------------------------------
 
@@ -180,13 +180,29 @@ listen = "serial:{self.serial.link}"
         assert found[0].remedy("zh-CN")
         return found[0]
 
+    async def comes(self, topic: str, word: str) -> Finding:
+        """Wait until this is the one thing that is red."""
+        found: list[Finding] = []
+
+        def only() -> bool:
+            found[:] = self.faults()
+            return [(one.topic, one.word) for one in found] == [(topic, word)]
+
+        try:
+            await sees(only, f"the doctor finds {word}, and nothing else")
+        except AssertionError as never:
+            raise AssertionError(f"{never}; last: {[(one.topic, one.word, one.text()) for one in found]}") from None
+        assert found[0].remedy("en")
+        assert found[0].remedy("zh-CN")
+        return found[0]
+
     def words(self) -> set[str]:
         """Topics of what is not well, of the gateway and its lines alone."""
         return {one.topic for one in self.findings(only=("gateway", "lines")) if not one.good}
 
     async def well(self, topic: str = "") -> None:
         """Wait until nothing is red (of this topic)."""
-        await sees(lambda: not [one for one in self.findings(only=(topic,) if topic else ()) if one.level is Level.BAD], "the doctor is content", 40)
+        await sees(lambda: not [one for one in self.findings(only=(topic,) if topic else ()) if one.level is Level.BAD], "the doctor is content")
 
     def rewrite(self, old: str, new: str, file: Path | None = None) -> None:
         """Correct a file as a person would."""

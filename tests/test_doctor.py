@@ -19,7 +19,7 @@ from string import Formatter
 
 import pytest
 from clinic import quick
-from servers import program
+from servers import START_S, program
 from waiting import free_port
 
 import gateway.doctor
@@ -233,7 +233,7 @@ int fdatasync(int fd) { return later(fd, "fdatasync"); }
 def doctor(config: Path, *words: str, before: tuple[str, ...] = (), **environment: str) -> tuple[int, dict[str, object]]:
     """The command itself: (exit code, what it tells machines)."""
     command = [*before, sys.executable, "-m", "gateway.cli", "doctor", "--json", "--language", "en", "--config", str(config), *words]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=2 * START_S, env={**os.environ, **environment}, check=False)
     assert told.stderr == ""
     return told.returncode, json.loads(told.stdout)
 
@@ -292,18 +292,21 @@ def test_9_a_clock_that_is_off_is_found_and_setting_it_cures_it(tmp_path: Path) 
         code, told = doctor(config, "--only", "clock", "--ntp", server, before=(program("faketime"), "-f", "+90s"))
         (finding,) = told["findings"]  # type: ignore[misc]
         assert (code, finding["word"]) == (1, "clock_off")
-        assert re.search(r"\+(89\.9|90\.\d) s beside NTP 127\.0\.0\.1", finding["text"])
+        assert re.search(r"\+(89\.[5-9]|90\.[0-5]) s beside NTP 127\.0\.0\.1", finding["text"]), "half a second: as long as the answer may take"
         assert "timedatectl set-ntp true" in finding["remedy"]
         code, told = doctor(config, "--only", "clock", "--ntp", server)  # as after that command: the clock is right
         assert code == 0
         assert all(one["level"] != "bad" for one in told["findings"])  # type: ignore[attr-defined]
 
 
-def test_the_clock_of_a_web_server_is_read_from_its_date() -> None:
+def test_the_clock_of_a_web_server_is_read_from_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "ASK_S", START_S)
     with answering() as port:
+        began = time.monotonic()
         offset = clock.ask_web_server(f"http://127.0.0.1:{port}")
+        took = time.monotonic() - began
     assert offset is not None
-    assert abs(offset) < 1.0
+    assert abs(offset) <= 0.5 + took / 2, "it tells whole seconds, at some time while it was asked"
     assert clock.ask_web_server(f"http://127.0.0.1:{free_port()}") is None
 
 
@@ -320,7 +323,7 @@ def test_the_command_groups_signs_and_says_the_remedy_in_both_languages(tmp_path
     config = written(tmp_path)
     (tmp_path / "slow").mkdir(mode=0o755)
     command = [sys.executable, "-m", "gateway.cli", "doctor", "--config", str(config), "--only", "rights", "--only", "configuration"]
-    chinese = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    chinese = subprocess.run(command, capture_output=True, text=True, timeout=2 * START_S, check=False)
     assert chinese.returncode == 1
     assert chinese.stdout.splitlines() == [
         "配置",
@@ -333,7 +336,7 @@ def test_the_command_groups_signs_and_says_the_remedy_in_both_languages(tmp_path
         "1 处故障（检查了 2 项，提醒 0 项，未能检查 0 项）。",
     ]
     (tmp_path / "slow").chmod(0o700)
-    english = subprocess.run([*command, "--language", "en"], capture_output=True, text=True, timeout=60, check=False)
+    english = subprocess.run([*command, "--language", "en"], capture_output=True, text=True, timeout=2 * START_S, check=False)
     assert english.returncode == 0
     assert english.stdout.endswith("All is well (2 things looked at, 0 to note, 0 not looked at).\n")
 
