@@ -16,6 +16,7 @@ from servers import program
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+BOOTED_S = 180.0  # some ten seconds alone; other tests boot machines of their own meanwhile
 INCLUDED = "ca-certificates,dbus,systemd-sysv,udev"  # beside minbase: what every Debian machine has that is no container
 BOOT = """
 set -e
@@ -86,7 +87,8 @@ def give_sources(root: Path) -> None:
     """The machine's archives and how it reaches them: proxies, certificates, names."""
     (root / "etc/apt/sources.list").write_text("".join(f"deb {' '.join(one)}\n" for one in sources()))
     settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout.splitlines()
-    (root / "etc/apt/apt.conf.d/99machine").write_text("".join(f"{line}\n" for line in settings if line.startswith("Acquire::")))
+    kept = [*(line for line in settings if line.startswith("Acquire::")), 'Acquire::Retries "3";']
+    (root / "etc/apt/apt.conf.d/99machine").write_text("".join(f"{line}\n" for line in kept))
     for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
         if Path("/", name).exists():
             shutil.copyfile(Path("/", name), root / name)
@@ -144,7 +146,7 @@ class Machine:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         await wait_until(lambda: _words(children), "the first process is there")
         self._first = int(_words(children)[0])
-        await wait_until(self._is_up, "the machine is up", 60)
+        await wait_until(self._is_up, "the machine is up", BOOTED_S)
 
     def _is_up(self) -> bool:
         assert self._process is not None
@@ -163,7 +165,7 @@ class Machine:
         """A script for the package's own Python."""
         return self.run("/usr/lib/gateway-12349/bin/python3", "-I", "-", *arguments, given=script)
 
-    async def comes_true(self, condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+    async def comes_true(self, condition: Callable[[], object], what: str, timeout_s: float = BOOTED_S) -> None:
         """Wait; when it never comes true, say what the gateway logged."""
         try:
             await wait_until(condition, what, timeout_s)

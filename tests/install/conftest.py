@@ -20,7 +20,7 @@ def package_and_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     bootstrap = debootstrap(root)
     try:
         program("dpkg-deb")
-        built = subprocess.run([ROOT / "tools/package", folder], capture_output=True, text=True, timeout=300, check=False)
+        built = subprocess.run([ROOT / "tools/package", folder], capture_output=True, text=True, timeout=600, check=False)
         assert built.returncode == 0, built.stdout + built.stderr
         assert bootstrap.wait(timeout=600) == 0, root.with_suffix(".log").read_text()[-3000:]
         package = Path(built.stdout.strip())

@@ -13,6 +13,7 @@ from tests.install.bare_machine import ROOT, Machine
 pytestmark = pytest.mark.timeout(900)  # the first test waits for debootstrap: a minute alone, several on a busy machine
 
 UNITS = sorted(path.name for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".socket", ".timer"))
+SLOW_DISK = "提交耗时中位数"  # of gateway.doctor.words, commit_slow
 MOST_EXPOSED = 2.0  # of 10, by systemd-analyze security
 
 # A witness that shares no code with the gateway: host, port, account, password, topic, payload; with TLS by the broker's authority.
@@ -70,6 +71,10 @@ def reloads(machine: Machine) -> int:
     return machine.run("journalctl", "-u", "gateway", "-o", "cat").count("configuration in force")
 
 
+def is_listening(machine: Machine, port: int) -> bool:
+    return f":{port:04X} 00000000:0000 0A " in machine.run("cat", "/proc/net/tcp")
+
+
 def register(machine: Machine, file: str, row: str) -> None:
     """Enter a row, as an editor run by root would."""
     with (machine.root / "var/lib/gateway/districts/ours" / file).open("a", encoding="utf-8") as opened:
@@ -116,6 +121,7 @@ def test_units(installed: Machine) -> None:
 
 async def test_it_runs_behind_its_walls(installed: Machine) -> None:
     await installed.comes_true(lambda: settings(installed, "gateway", "SubState") == {"SubState": "running"}, "the gateway runs")
+    await installed.comes_true(lambda: all(is_listening(installed, port) for port in (12349, 1883, 8883)), "console and broker listen")
     facts = settings(installed, "gateway", "MainPID", "NRestarts", "WatchdogUSec", "StatusText")
     assert (facts["NRestarts"], facts["WatchdogUSec"]) == ("0", "30s")
     assert facts["StatusText"].startswith("2 lines")
@@ -181,11 +187,13 @@ async def test_the_doctor_misses_nobody_but_ears_and_so_does_his_round(installed
     await installed.comes_true(lambda: reloads(installed) > before, "the register is in force")
     found = json.loads(installed.run("gateway", "doctor", "--json", code=1))["findings"]
     # Nobody has opened the page, and it is right to say so; of what the package laid down nothing is amiss.
-    assert [(one["topic"], one["what"], one["text"]) for one in found if one["level"] == "bad" and one["what"] != "ears"] == []
+    others = ("ears_none", "commit_slow")  # a slow disk is said rightly
+    assert [(one["topic"], one["what"], one["text"]) for one in found if one["level"] == "bad" and one["word"] not in others] == []
     installed.run("systemctl", "start", "gateway-backup.service")
     installed.run("systemctl", "start", "gateway-doctor.service", code=1)
     assert settings(installed, "gateway-doctor.service", "ExecMainStatus") == {"ExecMainStatus": "1"}
-    assert len([line for line in installed.run("journalctl", "-u", "gateway-doctor", "-o", "cat").splitlines() if "✗" in line]) == 1
+    told = [line for line in installed.run("journalctl", "-u", "gateway-doctor", "-o", "cat").splitlines() if "✗" in line]
+    assert len([line for line in told if SLOW_DISK not in line]) == 1
     installed.run("systemctl", "reset-failed", "gateway-doctor.service")
     assert installed.run("systemctl", "--failed", "--no-legend", "--plain") == ""
 
@@ -216,7 +224,7 @@ async def test_systemd_holds_a_port_while_the_gateway_is_away(installed: Machine
     installed.run("systemctl", "start", "gateway.socket")
     # Nobody is there: the connection waits in the queue, systemd starts the gateway for it, and the answer comes after the commit.
     assert '"ACK"0001L0#1234[]' in installed.python(REPORT)
-    assert settings(installed, "gateway", "SubState") == {"SubState": "running"}
+    await installed.comes_true(lambda: settings(installed, "gateway", "SubState") == {"SubState": "running"}, "systemd was told that it runs")
     installed.run("systemctl", "stop", "gateway.service", "gateway.socket")
     config.write_text(before)
     installed.run("systemctl", "start", "gateway.service")
