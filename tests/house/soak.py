@@ -165,7 +165,8 @@ class Play:
                 for task in (loading, *beside, *self._looking):
                     task.cancel()
                 await asyncio.gather(loading, *beside, *self._looking, return_exceptions=True)
-        last = self.lives[-1].samples[-1]
+        resident = [mib for life in self.lives for _, mib, _, _ in life.samples]
+        quarters = [f"{resident[min(len(resident) - 1, len(resident) * part // 4)]:.0f}" for part in range(5)]
         assert await house.stop() == 0, house.tail()
         proof = house.run("journal", "verify")
         assert proof.returncode == 0, proof.stderr
@@ -177,7 +178,7 @@ class Play:
             f"{told.seconds:g} s, {lives}; {len(confirmed)} cries confirmed and written once each, {self.crowd.panel.confirmed} panel calls, "
             f"{len(self.crowd.pbx.calls)} calls, {self.operator.counts.closed} incidents closed, {self.consoles} consoles; "
             f"faults: {', '.join(f'{name} {count}' for name, count in sorted(self.faults.items()))}; "
-            f"memory {self.lives[0].samples[0][1]:.0f} → {last[1]:.0f} MiB, slope after {told.warm_s:.0f} s of warm-up {grows} MiB/h; "
+            f"memory {' → '.join(quarters)} MiB by quarters, slope after {told.warm_s:.0f} s of warm-up {grows} MiB/h; "
             f"files {files[0]} → {files[1]}, threads {threads[0]} → {threads[1]}; {proof.stdout.strip().partition(';')[0]}"
         )
 
@@ -277,12 +278,17 @@ class Play:
                     pass
 
     async def _sample(self) -> None:
-        while True:
-            with contextlib.suppress(OSError, IndexError):
-                life = self.lives[-1]
-                assert self.house.process is not None
-                life.samples.append((time.monotonic() - life.began, *look(self.house.process.pid)))
-            await asyncio.sleep(SAMPLE_S)
+        """soak.csv in the folder of the test has them all: what a slope comes from is seen there."""
+        with (self.house.folder / "soak.csv").open("w", buffering=1) as table:
+            table.write("life,seconds,resident_mib,files,threads,incidents_closed\n")
+            while True:
+                with contextlib.suppress(OSError, IndexError):
+                    life = self.lives[-1]
+                    assert self.house.process is not None
+                    life.samples.append((time.monotonic() - life.began, *look(self.house.process.pid)))
+                    at, mib, files, threads = life.samples[-1]
+                    table.write(f"{len(self.lives)},{at:.0f},{mib:.1f},{files},{threads},{self.operator.counts.closed}\n")
+                await asyncio.sleep(SAMPLE_S)
 
     # --- how it must be in the end -----------------------------------------------------------------------------------
 
