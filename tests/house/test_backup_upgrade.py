@@ -28,6 +28,12 @@ def rows(file: Path) -> dict[str, list[object]]:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in STAYS}
 
 
+def openings(incidents: list[object]) -> list[tuple[object, ...]]:
+    """Of each incident what nothing changes afterwards: the last column is all of it."""
+    told = [json.loads(row[-1]) for row in incidents]  # type: ignore[index]
+    return [tuple(one.get(key) for key in ("id", "key", "kind", "person", "device", "opened_at")) for one in told]
+
+
 def releases() -> list[int]:
     return sorted(int(file.stem.rpartition("-")[2]) for file in RELEASES.glob("*.sql") if not file.stem.endswith(str(SCHEMA_VERSION)))
 
@@ -55,7 +61,9 @@ async def test_the_previous_release_is_taken_over_and_given_back(tmp_path: Path,
         assert (read_manifest(kept).schema, read_manifest(kept).head.seq) == (version, len(was["journal"]))
         now = rows(file)
         assert now["journal"][: len(was["journal"])] == was["journal"]
-        assert [row for row in now["incident"] if row in was["incident"]] == was["incident"]
+        assert set(openings(was["incident"])) <= set(
+            openings(now["incident"])
+        )  # what fell due since that evening is done at the start, and changes the rest
         assert house.run("journal", "verify").returncode == 0
 
         gone = house.run("downgrade", "--to-schema", str(version))
