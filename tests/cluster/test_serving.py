@@ -75,6 +75,7 @@ async def kept(bus: NatsBus, number: int) -> None:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.campaign  # ten seconds alone, minutes beside other tests: servers elect by their own clocks
 async def test_a_server_that_answers_and_is_cut_off_from_the_others_is_left(tmp_path: Path) -> None:
     async with three(tmp_path) as (wires, servers):
         here, there = await bus_at(servers["nats0"], tmp_path), await bus_at(servers["nats1"], tmp_path)
