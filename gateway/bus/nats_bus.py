@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
 from gateway.bus.contract import BusDown, Handler, MadeAnew, Message, Shorter, salvaged, unpacked
@@ -41,6 +41,7 @@ SAME_S = 0.001  # between two roundings of one time
 DUPLICATE_WINDOW_S = 120.0
 READER_LEFT_S = 30.0  # a reader that nobody asks any more is taken away by the server
 PING_S = 1  # a server that vanished without a word is noticed after two pings
+HEARD_NS = 5_000_000_000  # the others speak to a leader every second (Raft's heartbeat in nats-server)
 FAULTS = (NatsError, APIError, TimeoutError, asyncio.TimeoutError, OSError, ConnectionError)
 
 
@@ -62,6 +63,15 @@ class _Client(Client):
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
+
+
+def is_led(info: StreamInfo) -> bool:
+    """Whether the leader hears a majority. A server that led and was cut off goes on to tell of its streams: as their leader, then without any."""
+    if info.cluster is None or (info.config.num_replicas or 1) == 1:
+        return info.cluster is None or bool(info.cluster.leader)
+    others = info.cluster.replicas or []  # of a leader all but itself
+    heard = sum(not peer.offline and 0 < (peer.active or 0) < HEARD_NS for peer in others)
+    return bool(info.cluster.leader) and heard >= (len(others) + 1) // 2
 
 
 def client_of() -> _Client:
@@ -195,7 +205,7 @@ class NatsBus:
     async def _is_spoken_for(self, shard: int) -> bool:
         """Does somebody speak for the shard's stream, or for all of them that it is not there?"""
         try:
-            await self._js.stream_info(self._stream(shard))
+            return is_led(await self._js.stream_info(self._stream(shard)))
         except NotFoundError:
             await self._make_anew(shard)  # before anybody needs it
         except FAULTS as error:
@@ -247,10 +257,12 @@ class NatsBus:
             await asyncio.sleep(AGAIN_S)
 
     async def _same(self, shard: int, after: int, kept_at: datetime | None, made: int) -> None:
-        """Is it still the stream of which everything up to `after` was read? Raises MadeAnew, Shorter, and FAULTS while nobody says."""
+        """Is it still the stream of which everything up to `after` was read? Raises MadeAnew, Shorter, and BusDown or FAULTS while nobody says."""
         name, reached = self._stream(shard), -1
         for _ in range(LOOKS):  # a leader of this moment may know of its newest a little later
             info = await self._js.stream_info(name)
+            if not is_led(info):
+                raise BusDown(f"stream {name} has no leader: what this server tells of it may be long past")
             if int(info.created.timestamp() * 1_000_000) != made:
                 raise MadeAnew(f"stream {name} was made anew: it is read from its begin")
             reached = int(info.state.last_seq)

@@ -9,7 +9,7 @@ import msgspec
 from nats.js.errors import NotFoundError
 
 from gateway.bus.login import login_of, trouble
-from gateway.bus.nats_bus import FAULTS, NatsBus, client_of
+from gateway.bus.nats_bus import FAULTS, NatsBus, client_of, is_led
 from gateway.config import BusConfig
 
 DIAL_S = 2  # a neighbour on the same network answers in milliseconds
@@ -108,8 +108,8 @@ async def _stream(js: Any, bus: BusConfig, shard: int) -> Stream:
     except FAULTS as error:
         return Stream(shard, "away", str(error) or type(error).__name__)
     peers = (info.cluster.replicas or []) if info.cluster is not None else []
-    if info.cluster is not None and not info.cluster.leader:
-        return Stream(shard, "away", "no leader")
+    if not is_led(info):
+        return Stream(shard, "away", "no leader that hears a majority")
     return Stream(
         shard=shard,
         replicas=int(info.config.num_replicas or 1),

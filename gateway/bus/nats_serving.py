@@ -1,7 +1,7 @@
 """Does the server that we hang on serve our streams? One that is cut off from the other servers answers every ping, and keeps nothing: leave it.
 
-Proof is what only a majority, or the leader of a stream, can say: a message is kept, this is the stream. A reader's beats are none: the server that
-is cut off may have the reader itself, and beat to it for ever.
+Proof is what only a majority can say, or a leader who hears one: a message is kept, this is the stream. A reader's beats are none: the server that
+is cut off may have the reader itself, and beat to it for ever; nor is what a leader tells who hears nobody any more.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ log = structlog.get_logger("bus")
 LOOK_S = 1.0  # so often one stream after the other is asked for
 DEAF_S = 5.0  # without proof: a stream whose leader died has a new one within one to three seconds …
 DEAF_LOOKS = 3  # … and so many looks in vain
-LATE_S = 0.5  # woken so late we have been busy ourselves, and a look in vain says nothing about the server
+LATE_S = 0.5  # woken so late we have been busy ourselves, and a look in vain says nothing about the server …
+LATE_DEAF_S = 20.0  # … until none had proof for so long: who is always late may hang on a deaf server as well
 RESTS_S = 30.0  # none of them serves: changing helps nobody then, and questions that are under way get lost by it
 
 
@@ -73,13 +74,15 @@ class Serving:
             try:
                 if await self._look(shard):
                     self.proven()
-                elif self._client.is_connected and asked - began < LOOK_S + LATE_S and monotonic() - asked < self._longest_s + LATE_S:
-                    await self._unproven()
+                elif self._client.is_connected:
+                    await self._unproven(was_late=asked - began >= LOOK_S + LATE_S or monotonic() - asked >= self._longest_s + LATE_S)
             except Exception:
                 log.exception("bus_serving_bug")
 
-    async def _unproven(self) -> None:
+    async def _unproven(self, was_late: bool) -> None:
         now = monotonic()
+        if was_late and now - self._proven_at < LATE_DEAF_S:
+            return
         self._in_vain += 1
         if not self.is_deaf and (now - self._proven_at < DEAF_S or self._in_vain < DEAF_LOOKS):
             return

@@ -75,20 +75,26 @@ async def kept(bus: NatsBus, number: int) -> None:
                 await asyncio.sleep(0.1)
 
 
-@pytest.mark.campaign  # ten seconds alone, minutes beside other tests: servers elect by their own clocks
-async def test_a_server_that_answers_and_is_cut_off_from_the_others_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leads", [True, False], ids=["it led the stream", "it followed"])
+async def test_a_server_that_answers_and_is_cut_off_from_the_others_is_left(tmp_path: Path, leads: bool) -> None:
+    """Who led goes on to tell of its stream, as its leader at first and then without any: that is no proof that it is served."""
     async with three(tmp_path) as (wires, servers):
-        here, there = await bus_at(servers["nats0"], tmp_path), await bus_at(servers["nats1"], tmp_path)
+        first = await bus_at(servers["nats0"], tmp_path)
+        leader = (await first._js.stream_info("gateway-0")).cluster.leader
+        await first.close()
+        cut = leader if leads else next(name for name in NAMES if name != leader)
+        other, third = (name for name in NAMES if name != cut)
+        here, there = await bus_at(servers[cut], tmp_path), await bus_at(servers[other], tmp_path)
         reading = Reading(here)
         try:
             await kept(here, 1)
             await until(lambda: reading.devices == ["w-1"], "the first is read", FOUND_S)
-            wires.part("nats0", ["nats1", "nats2"])
+            wires.part(cut, [other, third])
             await kept(there, 2)
             await kept(here, 3)  # nobody has mended or ended anything
             await until(lambda: reading.devices == ["w-1", "w-2", "w-3"], "who is at another server now hears all", FOUND_S)
             assert here.servers_left >= 1
-            assert str(servers["nats0"].port) not in here._server
+            assert str(servers[cut].port) not in here._server
             assert here.is_connected
         finally:
             await reading.end()
@@ -129,6 +135,29 @@ async def test_when_none_serves_each_is_tried_once_and_then_we_stay(monkeypatch:
         serves = True
         await until(lambda: not serving.is_deaf, "one serves again", 30)
         assert client.left == 3
+    finally:
+        await end([running])
+
+
+@pytest.mark.parametrize("patience_s", [0.01, 600.0], ids=["no proof for long", "busy just now"])
+async def test_who_is_always_late_leaves_a_deaf_server_later(monkeypatch: pytest.MonkeyPatch, patience_s: float) -> None:
+    """A look that comes late says little about the server; but nobody stays with a deaf one for ever because of it."""
+    monkeypatch.setattr("gateway.bus.nats_serving.LOOK_S", 0.001)
+    monkeypatch.setattr("gateway.bus.nats_serving.LATE_S", -1.0)  # always late
+    monkeypatch.setattr("gateway.bus.nats_serving.DEAF_S", 0.01)
+    monkeypatch.setattr("gateway.bus.nats_serving.LATE_DEAF_S", patience_s)
+    client, looks = Servers(), 0
+
+    async def look(_: int) -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    serving = Serving(client, 4, look, 2.0)
+    running = asyncio.create_task(serving.run())
+    try:
+        await until(lambda: looks > 200, "it has looked often", 30)
+        assert (serving.is_deaf, client.left) == ((True, 3) if patience_s < 1 else (False, 0))
     finally:
         await end([running])
 
