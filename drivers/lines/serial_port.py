@@ -7,8 +7,10 @@ A pseudo-terminal accepts any speed and frame; they mean nothing there.
 import errno
 import os
 import re
+import termios
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 import serial
@@ -73,6 +75,15 @@ class ExclusivePort(SerialPort):
 
     _serialFactory = staticmethod(partial(serial.Serial, exclusive=True))
 
+    def __init__(self, *what: Any, **how: Any) -> None:
+        """Whoever fails halfway holds nothing: the port would be ours, and locked to us, until somebody collects it."""
+        try:
+            super().__init__(*what, **how)  # type: ignore[no-untyped-call]
+        except BaseException:
+            if hasattr(self, "_serial"):
+                self._serial.close()
+            raise
+
 
 class SerialLine(ConversingLine):
     """One port, one codec; a new codec after each loss, since half a block is worth nothing."""
@@ -97,8 +108,8 @@ class SerialLine(ConversingLine):
 
         connection = Connection(lambda wire: self._converse(wire, self._take_held()))
         try:
-            ExclusivePort(connection, self._device, reactor, **msgspec.structs.asdict(self._settings))  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, serial.SerialException) as error:
+            ExclusivePort(connection, self._device, reactor, **msgspec.structs.asdict(self._settings))
+        except (OSError, ValueError, serial.SerialException, termios.error) as error:
             raise LineError(f"cannot open {self._device}: {_reason(error)}") from error
         assert connection.conversation is not None
         return connection.conversation
@@ -106,7 +117,7 @@ class SerialLine(ConversingLine):
 
 def _reason(error: Exception) -> str:
     """Why, in the system's own words: pyserial's text names the port twice more and quotes the system's error inside its own."""
-    number = getattr(error, "errno", None)
+    number = error.args[0] if isinstance(error, termios.error) else getattr(error, "errno", None)
     if number == errno.EAGAIN:
         return "another program has it open"
     return os.strerror(number) if isinstance(number, int) else str(error)

@@ -1,8 +1,11 @@
 """Serial lines on real pseudo-terminals: receipt after the store, unplugging and plugging in again, silence."""
 
 import asyncio
+import errno
+import gc
 import os
 import pty
+import termios
 import tty
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -219,6 +222,28 @@ async def test_port_is_ours_alone(espa: SerialHouse, cable: Cable) -> None:
     await wait_until(lambda: second.status.state is LineState.LOST)
     assert second.status.reason == f"cannot open {cable.path}: another program has it open"
     await second.stop()
+
+
+async def test_a_port_that_fails_while_it_is_opened_is_left_for_the_next_try(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter that is pulled out in this very moment: the lock must not stay with what never became a line."""
+    flush, failed = termios.tcflush, []
+
+    def once(port: int, queue: int) -> None:
+        if queue == termios.TCOFLUSH and not failed:  # pyserial flushes what came, Twisted then both
+            failed.append(port)
+            raise termios.error(errno.EIO, "Input/output error")
+        flush(port, queue)
+
+    monkeypatch.setattr(termios, "tcflush", once)
+    gc.disable()  # nobody may depend on the collector
+    try:
+        house = SerialHouse(cable, "espa444")
+        await house.is_live()
+    finally:
+        gc.enable()
+    assert failed
+    assert house.status.restarts == 1
+    await house.stop()
 
 
 async def test_a_port_that_is_not_there_is_told_once(cable: Cable) -> None:
