@@ -28,7 +28,8 @@ MOVES_WITHIN_S = 10.0  # a shard whose owner died has another by then (architect
 CAUGHT_UP_S = 120.0
 DOWN_S = 3.0  # at most, between a kill and the next start
 FROZEN_S = 12.0  # longer than the database waits for a core that hangs
-CUT_S = 6.0  # at most, of an edge or of a NATS server; the stream's leader has given up before
+CUT_S = 6.0  # at most, of an edge or of a NATS server from everybody; the stream's leader has given up before
+PARTED_S = 20.0  # at most, of a NATS server from the other two: who hangs on it has noticed and left it by then
 OPERATORS = ("Li Na", "Wang Fang")
 
 
@@ -174,7 +175,7 @@ async def _cut(cluster: Wired, name: str, chance: random.Random) -> None:
     elif name in cluster.nats and chance.random() < 0.5:
         others = [other for other in cluster.nats if other != name]
         cluster.wires.part(name, others)
-        await asyncio.sleep(chance.uniform(1, CUT_S))
+        await asyncio.sleep(chance.uniform(1, PARTED_S))
         cluster.wires.join(name, others)
     else:
         cluster.wires.cut(name)
