@@ -226,7 +226,8 @@ async def test_port_is_ours_alone(espa: SerialHouse, cable: Cable) -> None:
 
 async def test_a_port_that_fails_while_it_is_opened_is_left_for_the_next_try(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter that is pulled out in this very moment: the lock must not stay with what never became a line."""
-    flush, failed = termios.tcflush, []
+    flush = termios.tcflush
+    failed: list[int] = []
 
     def once(port: int, queue: int) -> None:
         if queue == termios.TCOFLUSH and not failed:  # pyserial flushes what came, Twisted then both
