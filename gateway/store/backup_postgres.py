@@ -34,6 +34,7 @@ def dump(engine: Engine, target: Path, shards: Sequence[int] = ()) -> tuple[list
     shards: the dump is of their schemas, all in one snapshot; none: of the whole database, as one journal. Raises GatewayError with the remedy.
     """
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # of a shard's owner it is 5 s: shorter than a dump
         snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
         parts, schema = parts_of(connection, shards)
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -5,9 +5,11 @@ the very session that commits: a session that is gone has neither lock nor commi
 each owner and looked at by every commit, and the position: up to which message of the bus everything is on disk.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
+from sqlalchemy import URL, BigInteger, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
@@ -21,14 +23,8 @@ SIGHT_LOCK = POSTGRES_LOCK + 1  # shared, of every core that sees the bus
 IDLE_S = 7
 # While it reads the working set, or brings up the tables of an earlier release, it has nothing to say: for so long it may.
 SILENT_AT_FIRST_S = 600
-VANISHED = {
-    "idle_session_timeout": str(IDLE_S * 1000),
-    "tcp_keepalives_idle": "2",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "5000",
-    "idle_in_transaction_session_timeout": "5000",
-}
+LEFT_BEHIND = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3", "tcp_user_timeout": "5000"}
+VANISHED = {**LEFT_BEHIND, "idle_session_timeout": str(IDLE_S * 1000), "idle_in_transaction_session_timeout": "5000"}
 # … and the other way round: a server that vanished is no server after 5 s.
 ANSWERS = {"connect_timeout": 5, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
 
@@ -74,8 +70,7 @@ class Ownership:
     def engine(self, url: str, *, writes: bool = True) -> Engine:
         """The engine of a PostgreSQL shard. Raises nothing: it dials when it is first used. writes: who only looks on need not say that it lives."""
         settings = {"search_path": self.schema, **(VANISHED if writes else {})}
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        return create_engine(url, connect_args={"options": options, **ANSWERS}, pool_pre_ping=True)
+        return create_engine(url, connect_args={"options": _options(settings), **ANSWERS}, pool_pre_ping=True)
 
     @property
     def schema(self) -> str:
@@ -87,7 +82,10 @@ class Ownership:
         with connection.begin():
             key = (POSTGRES_LOCK,) if self.shard is None else (POSTGRES_LOCK, self.shard)
             if not connection.scalar(select(func.pg_try_advisory_lock(*key))):
-                raise InUse("another gateway is writing to this database: stop it, or set store.url to another one")
+                raise InUse(
+                    "another gateway is writing to this database: stop it, or set store.url to another one; a session that this gateway, or one"
+                    " that lost its machine, has left behind is ended by the server within ten seconds"
+                )
         if self.shard is not None:
             if not self.epoch:
                 self._allow(connection, f"SET idle_session_timeout = '{SILENT_AT_FIRST_S}s'")
@@ -97,6 +95,16 @@ class Ownership:
         """The first owner's silence is over: as in VANISHED from now on."""
         if self.shard is not None:
             self._allow(connection, "RESET idle_session_timeout")
+
+    @contextmanager
+    def long_silence(self, connection: Connection) -> Iterator[None]:
+        """While a dump is made before the schema changes: of a province's year that takes hours. A machine that vanishes is noticed all the same."""
+        if self.shard is None:
+            yield
+            return
+        self._allow(connection, "SET idle_session_timeout = 0")
+        yield
+        self._allow(connection, f"SET idle_session_timeout = '{SILENT_AT_FIRST_S}s'")
 
     @staticmethod
     def _allow(connection: Connection, how: str) -> None:
@@ -124,6 +132,21 @@ class Ownership:
         """In the transaction of every commit: still ours? Writes the position. Raises StoreBroken when another has become the owner."""
         if self.shard is not None and connection.exec_driver_sql(_COMMIT, (self.position, self.stream, self.epoch)).first() is None:
             raise StoreBroken(f"shard {self.shard} has another owner by now: this one stops")
+
+
+def alone(url: URL) -> dict[str, Any]:
+    """How the one gateway of a PostgreSQL database connects: what its address says counts more.
+
+    The session of a machine that lost its power would else hold the lock until the server looks after it, two hours later if not said otherwise,
+    and no gateway could start; and a server that vanished would hold up a commit for a quarter of an hour.
+    """
+    given = url.query.get("options", "")
+    options = " ".join((_options(LEFT_BEHIND), given if isinstance(given, str) else " ".join(given))).strip()
+    return {"options": options, **{name: value for name, value in ANSWERS.items() if name not in url.query}}
+
+
+def _options(settings: dict[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def owned(engine: Engine) -> frozenset[int]:

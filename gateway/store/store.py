@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
@@ -33,7 +33,7 @@ from gateway.store import audit, before, history, migrations
 from gateway.store.accounts import account, session
 from gateway.store.chain import ERASED_FACTS, GENESIS, Broken, Row, digest_of, link, verify
 from gateway.store.corrections import correction, row_of_correction
-from gateway.store.ownership import Ownership
+from gateway.store.ownership import Ownership, alone
 from gateway.store.reports import report_cursor, report_day, report_outbox
 from gateway.store.schema import SCHEMA_VERSION, call, incident, journal, last_seen, meta, metadata, rejected, standing
 from gateway.store.takeovers import see_promotion
@@ -162,7 +162,8 @@ class Store:
         """A database of an earlier release: kept as it is, then brought to this one's schema."""
         try:
             mine = () if self.ownership.shard is None else (self.ownership.shard,)
-            kept = str(before.keep(self.engine, self._lock_path.parent, before.UPGRADE, mine))
+            with self.ownership.long_silence(self._writing()):
+                kept = str(before.keep(self.engine, self._lock_path.parent, before.UPGRADE, mine))
         except StoreBroken:
             raise
         except GatewayError as error:  # PostgreSQL changes its schema whole or not at all, and its server is backed up by others
@@ -427,6 +428,8 @@ class Store:
             self._sql[name].run(self._writing(), rows)
 
     def _writing(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated and not self._connection.in_transaction():
+            self._drop_connection()  # it would come back by itself, in a session without the lock
         if self._connection is None:
             try:
                 connection = self.engine.connect()
@@ -579,7 +582,10 @@ def _statements(engine: Engine) -> dict[str, _Statement]:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url)
+    address = make_url(url)
+    if address.get_backend_name() == "postgresql":
+        return create_engine(address, connect_args=alone(address))
+    engine = create_engine(address)
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
