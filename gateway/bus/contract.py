@@ -84,7 +84,8 @@ def salvaged(data: bytes, sequence: int) -> Envelope:
     try:
         edge, at, parts, *_ = msgspec.msgpack.decode(data)
         edge, when, parts = str(edge), float(at), list(parts)
-    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError):
+        datetime.fromtimestamp(when, UTC)
+    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError, OverflowError, OSError, RecursionError):
         edge, when, parts = UNREADABLE, time.time(), [data]
     events: list[Event] = []
     refused: list[Refusal] = []

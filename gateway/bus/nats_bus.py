@@ -314,7 +314,7 @@ class NatsBus:
                     sequence = one.metadata.sequence.stream
                     try:
                         envelope = unpacked(one.data)
-                    except msgspec.MsgspecError as error:  # receipted, by an edge of another version
+                    except (msgspec.MsgspecError, RecursionError) as error:  # receipted, by an edge of another version
                         log.error("unreadable_message", shard=shard, sequence=sequence, reason=str(error))
                         envelope = salvaged(one.data, sequence)
                     yield Message(sequence, envelope), one.metadata.timestamp
@@ -357,6 +357,8 @@ class NatsBus:
 
     async def ask(self, subject: str, body: bytes, timeout_s: float) -> bytes:
         """Raises BusDown when nobody answers."""
+        if not self._nc.is_connected:  # it would wait in the client, and be done after who asks was told that nothing was
+            raise BusDown(f"nobody answers {subject}: no server of the bus does")
         try:
             answer = await self._nc.request(f"{self._config.name}.{subject}", body, timeout=timeout_s)
         except FAULTS as error:

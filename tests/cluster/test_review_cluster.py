@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.contract import Rejected
 from gateway import cores
-from gateway.bus.contract import MadeAnew, Message, packed
+from gateway.bus.contract import BusDown, MadeAnew, Message, packed
 from gateway.bus.nats_bus import NatsBus
 from gateway.bus.together import end
 from gateway.config.bus import BusConfig
@@ -332,6 +332,38 @@ async def test_a_store_that_comes_back_between_two_questions_condemns_nothing(po
     postgres.start()
 
 
+async def test_what_was_asked_in_vain_is_not_done_when_the_bus_is_back(nats: Nats) -> None:
+    """Who asks has long been told that nothing was: a call must not ring, nor an incident be closed, when nobody wants it any more."""
+    console, core = await nats.bus(), await nats.bus()
+    asked: list[bytes] = []
+
+    async def do(body: bytes) -> bytes:
+        asked.append(body)
+        return body
+
+    await core.answer("shard.0.command", do)
+    await answered(console, b"first")
+    nats.server.kill()
+    await until(lambda: not console.is_connected and not core.is_connected, "the bus is lost")
+    with pytest.raises(BusDown):
+        await console.ask("shard.0.command", b"in vain", 0.5)
+    nats.server.start()
+    await until(lambda: console.is_connected and core.is_connected, "the bus is found")
+    await answered(console, b"last")
+    assert set(asked) == {b"first", b"last"}
+    await console.close()
+    await core.close()
+
+
+async def answered(bus: NatsBus, body: bytes) -> None:
+    async with asyncio.timeout(START_S):
+        while True:
+            with contextlib.suppress(BusDown):  # the server knows a moment later who answers
+                assert await bus.ask("shard.0.command", body, 1.0) == body
+                return
+            await asyncio.sleep(0.1)
+
+
 class _Flapping(Store):
     """Takes nothing with a certain device in it, and is away for a moment when it is asked for the first half."""
 
@@ -382,13 +414,15 @@ async def test_what_an_edge_of_another_version_receipted_ends_with_a_person(nats
     try:
         await bus.keep(0, "new", msgspec.msgpack.encode([*plain, "more"]))
         await bus.keep(0, "none", b"\xc1")
+        await bus.keep(0, "ms", msgspec.msgpack.encode(["edge", 1.795e12, [{"kind": "sos"}]]))
+        await bus.keep(0, "deep", b"\x91" * 5_000 + b"\x90")
         await say(bus, 4)
-        await until(lambda: len(reading.found) == 3, "all are read")
-        assert reading.devices == ["w-1", "w-2", "w-3", None, "w-4"]
+        await until(lambda: len(reading.found) == 5, "all are read")
+        assert reading.devices == ["w-1", "w-2", "w-3", None, None, None, "w-4"]
         events = [event for message in reading.found for event in message.envelope.events]
-        assert [event.kind for event in events] == [Kind.SOS, Kind.GENERAL, Kind.SOS, Kind.GENERAL, Kind.SOS]
+        assert [event.kind for event in events] == [Kind.SOS, Kind.GENERAL, Kind.SOS, Kind.GENERAL, Kind.GENERAL, Kind.GENERAL, Kind.SOS]
         assert events[0] == cry(1, b"one")
-        assert [len(message.envelope.refused) for message in reading.found] == [1, 1, 0]
+        assert [len(message.envelope.refused) for message in reading.found] == [1, 1, 1, 1, 0]
         assert all(event.is_alarm and event.dedup for event in events)
     finally:
         await reading.end()
