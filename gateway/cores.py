@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +24,7 @@ from gateway import register_files
 from gateway.app import House, Part, first_of
 from gateway.bus.contract import UNREADABLE, Bus, BusDown, MadeAnew, Shorter
 from gateway.bus.follower import Follower
+from gateway.bus.heard import Heard
 from gateway.bus.together import Stuck, together
 from gateway.clock import monotonic, utc_now
 from gateway.config import SHARD, Config
@@ -131,7 +132,7 @@ class Keeper:
         log.info("shard_owned", shard=self.number, epoch=ownership.epoch, position=ownership.position)
 
         def note(position: int) -> None:
-            ownership.position = position
+            ownership.position, ownership.heard = position, follower.heard.text()
 
         async def keep(is_new: bool) -> bool:
             return await house.pipeline.keep_position(is_new=is_new)
@@ -139,7 +140,8 @@ class Keeper:
         async def lost(position: int, messages: int) -> None:
             await self._tell_lost(house, f"{ownership.stream}:{position}", messages)
 
-        follower = Follower(self.number, self._core.bus, house.pipeline.receive, note, keep, self._core.config.bus.keep_s, lost)
+        heard = Heard.of_text(ownership.heard)
+        follower = Follower(self.number, self._core.bus, house.pipeline.receive, note, keep, self._core.config.bus.keep_s, lost, heard)
         self.follower = follower
         await together(
             self._follow(house, follower),
@@ -161,10 +163,12 @@ class Keeper:
                     await self._tell_lost(house, f"{made}:anew")
                 ownership.position, ownership.stream = max(0, first - 1), made
             elif position < first - 1:  # a database put back to a time that the stream does not reach: backup.md
+                    follower.heard = Heard()  # told already: nobody is missed in it
                 log.error("bus_forgot: the messages between are not there any more", **facts, first=first)
                 await self._tell_lost(house, f"{made}:{position}", first - 1 - position)
             try:
                 await follower.run(ownership.position, made)
+                follower.heard = Heard()
             except MadeAnew:
                 log.info("stream_is_another", shard=self.number)
             except Shorter as shorter:  # what was kept since then bears numbers that were read already
@@ -473,6 +477,9 @@ class CoreCollector(Collector):
         forgotten = GaugeMetricFamily("gateway_bus_forgotten", "Messages that the bus lost before this core could read them", labels=["shard"])
         for keeper in self._core.keepers:
             name = [str(keeper.number)]
+        reread = CounterMetricFamily(
+            "gateway_bus_rereads", "Times that all was read again because a reader skipped messages that the bus had confirmed", labels=["shard"]
+        )
             owned.add_metric(name, float(keeper.is_owned))
             forgotten.add_metric(name, sum(keeper.forgotten.values()))
             if keeper.house is not None and keeper.follower is not None:
@@ -480,7 +487,8 @@ class CoreCollector(Collector):
                 position.add_metric(name, keeper.follower.position)
                 lag.add_metric(name, keeper.follower.lag_s)
                 under_way.add_metric(name, keeper.follower.under_way)
-        yield from (owned, epoch, position, lag, under_way, forgotten)
+                reread.add_metric(name, keeper.follower.reread)
+        yield from (owned, epoch, position, lag, under_way, forgotten, reread)
         yield from _labelled((str(number), house.metrics.registry.collect()) for number, house in list(self._core.houses))
 
 

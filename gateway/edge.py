@@ -49,6 +49,7 @@ BUSY = Verdict("refused", "busy", retry=True)
 ALIVE_FILE = "edge-{name}.alive"  # its time of change tells after a start since when nobody listened
 ALIVE_S = 5.0
 NEWS_S = 1.0  # how often the state of the lines is told to the consoles
+MARKS_S = (5.0, 30.0, 120.0)  # after the last message of a lane, so that one that is missed is missed soon: gateway.bus.heard
 
 
 class _Waiting:
@@ -72,6 +73,7 @@ class Lane:
         self._name = name
         self._bus = bus
         self._waiting: deque[_Waiting] = deque()
+        self._life, self._number = new_id(), 0
         self._wake = asyncio.Event()
 
     @property
@@ -90,9 +92,8 @@ class Lane:
     async def run(self) -> None:
         """Until cancelled; what is under way may or may not be kept then, and no receipt has left for it."""
         while True:
-            self._wake.clear()
-            if not self._waiting:
-                await self._wake.wait()
+            await self._until_waiting()
+            self._number += 1
             group, data = self._next()
             await self._keep(new_id(), data)
             for _ in group:
@@ -107,12 +108,25 @@ class Lane:
                 one.books.accept_seconds.observe(now - one.submission.received)
 
     def _next(self) -> tuple[list[_Waiting], bytes]:
+    async def _until_waiting(self) -> None:
+        """Somebody is; until then the end of what was said is said again a few times, as one of its messages may be missing where it is read."""
+        for pause in (*(MARKS_S if self._number else ()), None):
+            self._wake.clear()
+            if self._waiting:
+                return
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._number += 1
+                await self._keep(new_id(), packed(self._name, utc_now().timestamp(), [], self._life, self._number))
+
         """What leaves next: as many as one message takes. One that cannot leave as it is goes as what is certain of it; it must not stop the rest."""
         count = min(GROUP_LIMIT, len(self._waiting))
         while True:
             group = [self._waiting[at] for at in range(count)]
             try:
-                data = packed(self._name, utc_now().timestamp(), [one.event for one in group])
+                data = packed(self._name, utc_now().timestamp(), [one.event for one in group], self._life, self._number)
             except (UnicodeError, TypeError, ValueError, OverflowError) as error:
                 log.error("cannot be written down", shard=self.shard, count=count, reason=type(error).__name__)
             else:

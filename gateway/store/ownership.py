@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, BigInteger, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
+from sqlalchemy import URL, BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
@@ -36,12 +36,14 @@ ownership = Table(
     Column("position", BigInteger, nullable=False),
     Column("stream", BigInteger, nullable=False),
     Column("shards", Integer, nullable=False),
+    Column("heard", Text, nullable=False, server_default=""),
 )
+_WITH_HEARD = "ALTER TABLE ownership ADD COLUMN IF NOT EXISTS heard text NOT NULL DEFAULT ''"  # written first on 2026-11-23
 # Advisory locks that somebody holds in this very database; with one number as their name, or with two.
 _HELD = "pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 _SEEN_BY = f"SELECT count(*) FROM {_HELD} AND objsubid = 1 AND objid = :lock"
 _OWNED = f"SELECT objid FROM {_HELD} AND objsubid = 2 AND classid = :lock"
-_COMMIT = "UPDATE ownership SET position = %s, stream = %s WHERE one = 1 AND epoch = %s RETURNING 1"
+_COMMIT = "UPDATE ownership SET position = %s, stream = %s, heard = %s WHERE one = 1 AND epoch = %s RETURNING 1"
 
 
 def schema_of(shard: int) -> str:
@@ -58,6 +60,7 @@ class Ownership:
 
     shards: how many there are; numbers of incidents say by it whose they are, so it never changes
     position: set by who reads the bus, written with the next commit; stream: when the stream that it counts was made (gateway.bus.contract)
+    heard: up to which message of each edge (gateway.bus.heard), as text; written with the position
     """
 
     def __init__(self, shard: int | None = None, shards: int = 1) -> None:
@@ -66,6 +69,7 @@ class Ownership:
         self.epoch = 0
         self.position = 0
         self.stream = 0
+        self.heard = ""
 
     def engine(self, url: str, *, writes: bool = True) -> Engine:
         """The engine of a PostgreSQL shard. Raises nothing: it dials when it is first used. writes: who only looks on need not say that it lives."""
@@ -115,9 +119,10 @@ class Ownership:
         with connection.begin():
             connection.execute(CreateSchema(self.schema, if_not_exists=True))
             ownership.create(connection, checkfirst=True)
+            connection.exec_driver_sql(_WITH_HEARD)
             mine = insert(ownership).values(one=1, epoch=1, position=0, stream=0, shards=self.shards)
             later = mine.on_conflict_do_update(index_elements=["one"], set_={"epoch": ownership.c.epoch + 1})
-            row = connection.execute(later.returning(ownership.c.epoch, ownership.c.position, ownership.c.stream, ownership.c.shards)).one()
+            row = connection.execute(later.returning(*ownership.c)).one()
             if row.shards != self.shards:
                 raise StoreBroken(
                     f"this installation has {row.shards} shards, and its incidents are numbered by that: write bus.shards = {row.shards}"
@@ -125,12 +130,12 @@ class Ownership:
             if self.epoch and row.epoch != self.epoch + 1:
                 raise StoreBroken(f"shard {self.shard} had another owner meanwhile: this one begins again")
         if not self.epoch:  # else the connection broke, and we know better than what we could still write
-            self.position, self.stream = row.position, row.stream
+            self.position, self.stream, self.heard = row.position, row.stream, row.heard
         self.epoch = row.epoch
 
     def check(self, connection: Connection) -> None:
         """In the transaction of every commit: still ours? Writes the position. Raises StoreBroken when another has become the owner."""
-        if self.shard is not None and connection.exec_driver_sql(_COMMIT, (self.position, self.stream, self.epoch)).first() is None:
+        if self.shard is not None and connection.exec_driver_sql(_COMMIT, (self.position, self.stream, self.heard, self.epoch)).first() is None:
             raise StoreBroken(f"shard {self.shard} has another owner by now: this one stops")
 
 
