@@ -69,6 +69,12 @@ CASES = [
         {"result": "failed"},
         {'gateway_config_reload_total{result="failed"}': "0x40", 'gateway_config_reload_total{result="ok"}': "0+1x40"},
     ),
+    Case(
+        "GatewayMetricsFailing",
+        {f'gateway_metrics_failed_total{{{SELF},collector="_IncidentCollector"}}': "_x4 1+1x40"},
+        {"instance": "a", "collector": "_IncidentCollector"},
+        {f'gateway_metrics_failed_total{{{SELF},collector="_IncidentCollector"}}': "0x8 1x5 2x40"},
+    ),
     # store
     Case("GatewayStoreDown", {"gateway_store_down": "0x4 1x40"}, {}, {"gateway_store_down": "0x22 1 0x20"}),
     Case(
