@@ -161,14 +161,14 @@ class Keeper:
                 if ownership.stream:
                     log.error("stream_made_anew: what it held unread is lost", **facts)
                     await self._tell_lost(house, f"{made}:anew")
+                    follower.heard = Heard()  # told already: nobody is missed in it
                 ownership.position, ownership.stream = max(0, first - 1), made
             elif position < first - 1:  # a database put back to a time that the stream does not reach: backup.md
-                    follower.heard = Heard()  # told already: nobody is missed in it
                 log.error("bus_forgot: the messages between are not there any more", **facts, first=first)
                 await self._tell_lost(house, f"{made}:{position}", first - 1 - position)
+                follower.heard = Heard()
             try:
                 await follower.run(ownership.position, made)
-                follower.heard = Heard()
             except MadeAnew:
                 log.info("stream_is_another", shard=self.number)
             except Shorter as shorter:  # what was kept since then bears numbers that were read already
@@ -474,12 +474,12 @@ class CoreCollector(Collector):
         position = GaugeMetricFamily("gateway_shard_position", "Up to which message of the bus everything is on disk", labels=["shard"])
         lag = GaugeMetricFamily("gateway_bus_lag_seconds", "Age of the oldest message that was read and is not on disk; 0: none", labels=["shard"])
         under_way = GaugeMetricFamily("gateway_bus_under_way", "Events read from the bus and not yet on disk", labels=["shard"])
-        forgotten = GaugeMetricFamily("gateway_bus_forgotten", "Messages that the bus lost before this core could read them", labels=["shard"])
-        for keeper in self._core.keepers:
-            name = [str(keeper.number)]
         reread = CounterMetricFamily(
             "gateway_bus_rereads", "Times that all was read again because a reader skipped messages that the bus had confirmed", labels=["shard"]
         )
+        forgotten = GaugeMetricFamily("gateway_bus_forgotten", "Messages that the bus lost before this core could read them", labels=["shard"])
+        for keeper in self._core.keepers:
+            name = [str(keeper.number)]
             owned.add_metric(name, float(keeper.is_owned))
             forgotten.add_metric(name, sum(keeper.forgotten.values()))
             if keeper.house is not None and keeper.follower is not None:

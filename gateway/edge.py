@@ -48,8 +48,8 @@ CERTAIN_RAW = 4096  # bytes kept of what cannot leave whole
 BUSY = Verdict("refused", "busy", retry=True)
 ALIVE_FILE = "edge-{name}.alive"  # its time of change tells after a start since when nobody listened
 ALIVE_S = 5.0
-NEWS_S = 1.0  # how often the state of the lines is told to the consoles
 MARKS_S = (5.0, 30.0, 120.0)  # after the last message of a lane, so that one that is missed is missed soon: gateway.bus.heard
+NEWS_S = 1.0  # how often the state of the lines is told to the consoles
 
 
 class _Waiting:
@@ -72,8 +72,8 @@ class Lane:
         self.is_stuck = False
         self._name = name
         self._bus = bus
-        self._waiting: deque[_Waiting] = deque()
         self._life, self._number = new_id(), 0
+        self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
 
     @property
@@ -107,7 +107,6 @@ class Lane:
             for one in oldest.values():
                 one.books.accept_seconds.observe(now - one.submission.received)
 
-    def _next(self) -> tuple[list[_Waiting], bytes]:
     async def _until_waiting(self) -> None:
         """Somebody is; until then the end of what was said is said again a few times, as one of its messages may be missing where it is read."""
         for pause in (*(MARKS_S if self._number else ()), None):
@@ -121,6 +120,7 @@ class Lane:
                 self._number += 1
                 await self._keep(new_id(), packed(self._name, utc_now().timestamp(), [], self._life, self._number))
 
+    def _next(self) -> tuple[list[_Waiting], bytes]:
         """What leaves next: as many as one message takes. One that cannot leave as it is goes as what is certain of it; it must not stop the rest."""
         count = min(GROUP_LIMIT, len(self._waiting))
         while True:
