@@ -292,6 +292,7 @@ class NatsBus:
         )
         stream = self._stream(shard)
         reader = await self._js.add_consumer(stream, wanted)
+        log.info("reader", shard=shard, server=reader.cluster.leader if reader.cluster is not None else self._server)  # whose copy it reads
         ask = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{reader.name}"
         inbox = self._nc.new_inbox()
         arriving = await self._nc.subscribe(inbox)

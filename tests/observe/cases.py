@@ -437,6 +437,12 @@ CASES = [
         {'gateway_bus_serves{instance="a"}': "1x22 0 1x20"},
     ),
     Case(
+        "GatewayBusCopyDiffers",
+        {'gateway_bus_rereads_total{shard="3",instance="a"}': "0x10 2x30"},
+        {"shard": "3"},
+        {'gateway_bus_rereads_total{shard="3",instance="a"}': "2x40"},
+    ),
+    Case(
         "GatewayBusForgotten",
         {'gateway_bus_forgotten{shard="3",instance="a"}': "0x10 2x30"},
         {"shard": "3"},
