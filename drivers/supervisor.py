@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,8 @@ LONGEST_PAUSE_S = 30.0  # an unplugged cable is noticed as replaced within half 
 JITTER = 0.2  # of the pause, so that many lines to one host do not come back in step
 STEADY_S = 30.0  # live so long: the next loss starts again with the first pause
 NOTICE_PAUSE_S = 0.5  # before a notice that could not be stored is emitted again
+BEGIN_S = 3.0  # a listening line stands at once, a broker in the same room answers within a second
+LOOK_S = 0.02
 MAX_NOTICES = 64  # edges waiting for the store: half an hour of a line that comes and goes at the longest pause
 
 log = structlog.get_logger()
@@ -94,6 +96,14 @@ async def keep_running(
     finally:
         notices.cancel()
         await asyncio.gather(notices, return_exceptions=True)
+
+
+async def begun(lines: Collection[LineStatus], within_s: float = BEGIN_S, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+    """Returns when each line has stood or been lost for the first time; after `within_s` at the latest: a far end that is silent holds nobody up."""
+    left = within_s
+    while left > 0 and any(line.state is LineState.CONNECTING and not line.restarts for line in lines):
+        await sleep(LOOK_S)
+        left -= LOOK_S
 
 
 def _reason(error: Exception, name: str) -> str:

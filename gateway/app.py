@@ -28,7 +28,7 @@ from drivers.mqtt.mapping import profiles_of
 from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.recent import RecentKeys
 from drivers.registry import build_line, check_line, driver_for
-from drivers.supervisor import LineStatus, keep_running
+from drivers.supervisor import LineStatus, begun, keep_running
 from drivers.telephone import Exchange, ShortTexter, Texter
 from gateway import register_files
 from gateway.accounts import Accounts
@@ -464,15 +464,21 @@ class House:
                     house.create_task(self._line(index), name=line.name) for index, line in enumerate(self.config.line) if line.name in self.lines
                 ]
                 rest += lines
+                listens = asyncio.Event()
                 if self.config.console.enabled:
-                    rest.append(house.create_task(self._console(), name="console"))
+                    rest.append(house.create_task(self._console(listens.set), name="console"))
+                else:
+                    listens.set()
                 if notifier is not None:
                     rest.append(house.create_task(notifier.watch(self._is_well), name="watchdog"))
-                log.info("ready", took_s=round(monotonic() - began, 2), lines=len(lines), persons=len(self.register.persons))
-                if notifier is not None:
-                    notifier.ready(f"{len(lines)} lines, {len(self.register.persons)} persons")
-                self.is_ready.set()
-                await _first(stop.wait(), core)
+                rest.append(began_all := house.create_task(self._begun(listens), name="begin"))
+                await _first(stop.wait(), core, began_all)
+                if began_all.done():
+                    log.info("ready", took_s=round(monotonic() - began, 2), lines=len(lines), persons=len(self.register.persons))
+                    if notifier is not None:
+                        notifier.ready(f"{len(lines)} lines, {len(self.register.persons)} persons")
+                    self.is_ready.set()
+                    await _first(stop.wait(), core)
                 self.is_ready.clear()
                 if notifier is not None:
                     notifier.stopping()
@@ -490,6 +496,11 @@ class House:
                 await self.pipeline.close()
             finally:
                 self.store.close()
+
+    async def _begun(self, listens: asyncio.Event) -> None:
+        """Whoever was told that we are ready finds a page that answers, and lines that can be dialled."""
+        await listens.wait()
+        await begun(self.lines.values())
 
     async def _tell_gaps(self) -> None:
         """We were away: what a line without a memory of its own sent meanwhile is lost, and the journal says from when to when."""
@@ -663,7 +674,7 @@ class House:
         if texter is not None:
             self._keep(texter.send_text(address, text.encode(), MEDIA_TYPE))
 
-    async def _console(self) -> None:
+    async def _console(self, listens: Callable[[], None]) -> None:
         console = self.config.console
         host, port = listen_address(console.listen, accounts=console.accounts)
         certificate = self.config.console_certificate
@@ -678,7 +689,7 @@ class House:
             standing=self.spare_guard.answer,
         )
         try:
-            await serve(app, host, port, tls)
+            await serve(app, host, port, tls, listens=listens)
         except ConfigError as error:  # the port is taken: serve knows the key, we know the file
             raise ConfigError([f"{self.config.path}: {problem}" for problem in error.problems]) from error
 

@@ -510,9 +510,8 @@ class Mirror:
         app = make_app(self, static_dir=STATIC, metrics_registry=self.metrics.registry, count_consoles=self.metrics.consoles.set, own_token=token)
         self._sessions = app.state.console.sessions
         log.info("ready", shards=len(self.replicas), persons=len(self.register.persons))
-        ready()
         try:
-            await serve(app, host, port, tls)
+            await serve(app, host, port, tls, listens=ready)
         except ConfigError as error:
             raise ConfigError([f"{self.config.path}: {problem}" for problem in error.problems]) from error
 

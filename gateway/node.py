@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from drivers.supervisor import begun
 from gateway import register_files
 from gateway.app import run_loop
 from gateway.bus.contract import BusDown
@@ -56,7 +57,10 @@ def run_edge(path: str, name: str) -> None:
         edge = Edge(config, register, name, bus, await asyncio.to_thread(read_past, config, name))
         edge.metrics.registry.register(BusCollector(bus))
 
-        await _Node(config, edge.metrics.registry, lambda: edge.is_ready, edge.reload).run(edge.run, drains=True)
+        async def begin() -> None:
+            await begun(edge.lines.values())
+
+        await _Node(config, edge.metrics.registry, lambda: edge.is_ready, edge.reload).run(edge.run, drains=True, until=begin)
         await bus.close()
 
     run_loop(main)
@@ -92,7 +96,9 @@ def run_console(path: str, name: str) -> None:
         mirror = Mirror(config, register, name, bus)
         mirror.metrics.registry.register(BusCollector(bus))
         alone = msgspec.structs.replace(config, bus=msgspec.structs.replace(config.bus, listen=""))
-        await _Node(alone, mirror.metrics.registry, lambda: True, mirror.reload).run(lambda _stop: mirror.run(), drains=False)
+        listens = asyncio.Event()
+        node = _Node(alone, mirror.metrics.registry, lambda: True, mirror.reload)
+        await node.run(lambda _stop: mirror.run(listens.set), drains=False, until=listens.wait)
         await bus.close()
 
     run_loop(main)
@@ -141,6 +147,15 @@ class BusCollector(Collector):
         yield CounterMetricFamily("gateway_bus_streams_made", made, self._bus.streams_made)
 
 
+async def _tell_ready(notifier: Notifier, listens: asyncio.Event, until: Callable[[], Awaitable[object]] | None) -> None:
+    """Whoever waits for us finds a page that answers."""
+    await listens.wait()
+    if until is not None:
+        await until()
+    notifier.ready()
+    log.info("ready")
+
+
 class _Node:
     """Runs a part until a signal, beside a page with its metrics."""
 
@@ -151,8 +166,10 @@ class _Node:
         self._reload = reload
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, part: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, drains: bool) -> None:
-        """drains: the part ends by itself once it was told to stop; else it is cancelled."""
+    async def run(
+        self, part: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, drains: bool, until: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """drains: the part ends by itself once it was told to stop; else it is cancelled. until: returns when it does what others wait for."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -162,10 +179,13 @@ class _Node:
         async with asyncio.TaskGroup() as group:
             working = group.create_task(part(stop))
             rest = [group.create_task(notifier.watch(lambda: True))]
+            listens = asyncio.Event()
             if self._config.bus.listen:
-                rest.append(group.create_task(serve(self._page(), *listen_address(self._config.bus.listen), key="bus.listen")))
-            notifier.ready()
-            log.info("ready")
+                page = serve(self._page(), *listen_address(self._config.bus.listen), key="bus.listen", listens=listens.set)
+                rest.append(group.create_task(page))
+            else:
+                listens.set()
+            rest.append(group.create_task(_tell_ready(notifier, listens, until)))
             stopping = group.create_task(stop.wait())
             await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
             notifier.stopping()

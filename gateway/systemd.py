@@ -28,7 +28,7 @@ class Notifier:
         return True
 
     def ready(self, status: str = "") -> None:
-        """The lines are open."""
+        """The page answers, and each line stands or was tried."""
         self.notify("READY=1", f"STATUS={status}")
 
     def stopping(self) -> None:

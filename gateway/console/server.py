@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +26,16 @@ STUCK_MS = 20_000  # the kernel gives up a peer that takes nothing for this long
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, listens: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listens = listens
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell when it listens."""
+        await super().startup(sockets)
+        if self.started:
+            self._listens()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the house."""
@@ -93,8 +103,18 @@ class Certificate:
             self.renew()
 
 
-async def serve(app: ASGIApp, host: str, port: int, certificate: Certificate | None = None, key: str = "console.listen") -> None:
-    """Serve until cancelled; sockets are then told (1012), requests may finish. Raises ConfigError for an address that cannot be used."""
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    certificate: Certificate | None = None,
+    key: str = "console.listen",
+    listens: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until cancelled; sockets are then told (1012), requests may finish. Raises ConfigError for an address that cannot be used.
+
+    listens: called once, when whoever dials is answered
+    """
     listener = _listen(host, port, key)
     keeping = asyncio.create_task(certificate.keep(), name="console certificate") if certificate is not None else None
     config = uvicorn.Config(
@@ -110,7 +130,7 @@ async def serve(app: ASGIApp, host: str, port: int, certificate: Certificate | N
         server_header=False,
         proxy_headers=False,
     )
-    server = _Server(config)
+    server = _Server(config, listens)
     try:
         await server.serve(sockets=[listener])
     finally:
