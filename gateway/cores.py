@@ -23,7 +23,7 @@ from drivers.downlink import Downlink, Tell
 from gateway import register_files
 from gateway.app import House, Part, first_of
 from gateway.bus.contract import UNREADABLE, Bus, BusDown, MadeAnew, Shorter
-from gateway.bus.follower import Follower
+from gateway.bus.follower import KEEP_S, Follower
 from gateway.bus.heard import Heard
 from gateway.bus.together import Stuck, together
 from gateway.clock import monotonic, utc_now
@@ -107,10 +107,17 @@ class Keeper:
         )
         self.house = house = House(core.config_of(self.number), await asyncio.to_thread(core.shards.part, self.number), part)
         try:
-            await together(house.run(self._given_back), self._beside(house), within_s=ENDS_S)
+            await together(house.run(self._given_back), self._beside(house), self._speak(house), within_s=ENDS_S)
         except Stuck:
             log.critical("shard_hangs: the core ends itself, and is started again", shard=self.number)
             os._exit(os.EX_TEMPFAIL)
+
+    async def _speak(self, house: House) -> None:
+        """The database ends a session that is silent (gateway.store.ownership), whatever else we wait for: the bus, a register."""
+        await house.is_ready.wait()
+        while True:
+            await asyncio.sleep(KEEP_S)
+            await house.pipeline.keep_position(is_new=False)
 
     async def _beside(self, house: House) -> None:
         """What ends before the house may; a fault of it is the end of the house as well."""
@@ -135,7 +142,7 @@ class Keeper:
             ownership.position, ownership.heard = position, follower.heard.text()
 
         async def keep(is_new: bool) -> bool:
-            return await house.pipeline.keep_position(is_new=is_new)
+            return not is_new or await house.pipeline.keep_position(is_new=True)
 
         async def lost(position: int, messages: int) -> None:
             await self._tell_lost(house, f"{ownership.stream}:{position}", messages)

@@ -1,15 +1,20 @@
 """What could keep the owner of a database from writing there, or let two write: dumps that take long, sessions that nobody ends, lost locks."""
 
+import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cluster.cluster import Postgres
+from cluster.cluster import Cluster, Plan, Postgres
 from servers import until
 from sqlalchemy import make_url, text
 
+from gateway import cores, register_files
+from gateway.bus.contract import BusDown, Handler
+from gateway.bus.together import end
 from gateway.store import backup_postgres, before, ownership
 from gateway.store.schema import SCHEMA_VERSION
 from gateway.store.store import Store
@@ -75,3 +80,47 @@ async def test_the_server_notices_when_the_machine_of_the_one_gateway_vanishes(p
 def test_what_the_address_of_the_database_says_counts_more() -> None:
     assert ownership.alone(make_url("postgresql://a/b?connect_timeout=60"))["keepalives_idle"] == 2
     assert "connect_timeout" not in ownership.alone(make_url("postgresql://a/b?connect_timeout=60"))
+
+
+class NoBus:
+    """Its servers are all away."""
+
+    is_connected = False
+
+    async def made(self, shard: int) -> int:
+        raise BusDown(f"stream {shard}")
+
+    async def tell(self, subject: str, body: bytes) -> None:
+        raise BusDown(subject)
+
+    async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> Callable[[], Awaitable[None]]:  # noqa: ARG002
+        return self._over
+
+    async def answer(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:  # noqa: ARG002
+        return self._over
+
+    async def _over(self) -> None: ...
+
+
+async def test_an_owner_that_waits_for_the_bus_keeps_its_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines and escalations go on in it. A silent session would be ended, and cores took the shard from one another while the bus is away."""
+    monkeypatch.setitem(ownership.VANISHED, "idle_session_timeout", "1000")
+    monkeypatch.setattr(cores, "KEEP_S", 0.2)
+    cluster = Cluster(tmp_path, Plan(edges=1, cores=1, servers=1, shards=1))
+    server = cluster.postgres
+    server.start()
+    await until(server.answers, "PostgreSQL answers")
+    lock = "pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 2"
+    bus: Any = NoBus()
+    core = cores.Core(*register_files.read_all(str(tmp_path / "c0.toml")), "c0", bus)
+    owning = asyncio.create_task(core.keepers[0].own())
+    try:
+        await until(lambda: core.keepers[0].is_owned, "it is owned")
+        [(first,)] = server.rows(f"SELECT pid FROM {lock}")
+        sql = f"SELECT pid, a.backend_start < clock_timestamp() - interval '4 s' FROM {lock}"
+        await until(lambda: server.rows(sql) != [(first, False)], "four seconds have passed for the server, or it has ended the session")
+        assert server.rows(sql) == [(first, True)]
+    finally:
+        await end([owning])
+        await cluster.http.aclose()
+        server.kill(signal.SIGINT)
