@@ -27,7 +27,7 @@ from gateway.core.register import Register
 from gateway.core.shards import CATCH_ALL
 from gateway.core.state import Record
 from gateway.errors import GatewayError, Refused, StoreBroken
-from gateway.event import Kind, Phase
+from gateway.event import Kind, Phase, new_id
 from gateway.mirror_asking import asking
 from gateway.own_api import OwnApi
 from gateway.store import accounts as tables
@@ -233,7 +233,7 @@ def _by_owner(config: Config, record: Record, access: AccessWrite) -> None:
 
     async def ask() -> None:
         async with asking(config, "gateway account") as owners:
-            await owners.ask(CATCH_ALL, "note", Noted(record.kind.value, record.actor, record.facts, access), Any)
+            await owners.ask(CATCH_ALL, "note", Noted(record.kind.value, record.actor, record.facts, access, new_id()), Any)
 
     asyncio.run(ask())
 

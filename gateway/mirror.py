@@ -69,6 +69,7 @@ from gateway.responder_page.service import ResponderPage
 from gateway.retention import Counts, Retention
 from gateway.roads.keeper import Roads
 from gateway.service_level import ServiceLevels, steps_of
+from gateway.shard_once import until_done
 from gateway.shard_purge import purge_all
 from gateway.shared_corrections import Following
 from gateway.store import corrections
@@ -277,11 +278,11 @@ class Mirror:
         """Journalled where it belongs. Raises StoreDown."""
         incident, person = facts.get("incident"), self.register.persons.get(str(facts.get("person") or ""))
         shard = self.shards.of_incident(incident) if isinstance(incident, str) else self.shards.of_person(person)
-        await self._asking.ask(shard, "note", Noted(kind.value, actor, msgspec.json.encode(facts)), Any)
+        await self._asking.ask(shard, "note", Noted(kind.value, actor, msgspec.json.encode(facts), key=new_id()), Any)
 
     async def access(self, kind: Kind, actor: str | None, write: AccessWrite = NO_ROWS, **facts: object) -> None:
         """Accounts and sessions are of one shard, and every console follows it. Raises StoreDown."""
-        await self._asking.ask(CATCH_ALL, "note", Noted(kind.value, actor, msgspec.json.encode(facts), write), Any)
+        await self._asking.ask(CATCH_ALL, "note", Noted(kind.value, actor, msgspec.json.encode(facts), write, new_id()), Any)
         self.accounts.take(write.accounts)
 
     async def receive(self, events: Sequence[Event | Rejected]) -> Sequence[Verdict]:
@@ -316,7 +317,7 @@ class Mirror:
     async def tell_stations(self, notice: str, text: str, responders: Sequence[Responder]) -> dict[str, int]:
         """By the channels of a core."""
         wanted = Notice(notice, text, tuple(one.id for one in responders))
-        told: dict[str, int] = await self._asking.ask(CATCH_ALL, "tell_stations", wanted, dict[str, int])
+        told: dict[str, int] = await until_done(self._asking, CATCH_ALL, "tell_stations", wanted, dict[str, int])
         return told
 
     # --- what was ----------------------------------------------------------------------------------------------------

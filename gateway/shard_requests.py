@@ -20,6 +20,7 @@ from gateway.correcting import Author
 from gateway.correcting import Wish as Correcting
 from gateway.errors import Refused, StoreDown
 from gateway.event import Kind
+from gateway.shard_once import Once
 from gateway.shard_purge import VERB as PURGE
 from gateway.shard_purge import Runs
 from gateway.shard_telling import Teller, beat_of
@@ -39,10 +40,10 @@ async def serve(bus: Bus, shard: int, house: House, core: str = "", lag_s: Calla
 
     teller = Teller(bus, shard, house.store.ownership.epoch, beat)
     house.pipeline.mirror = teller.note
-    runs = Runs(house, teller.skip)
+    runs, once = Runs(house, teller.skip), Once()
     ends = []
     try:
-        for verb, do in (_verbs(house, shard) | {PURGE: runs.answer}).items():
+        for verb, do in (_verbs(house, shard, once) | {PURGE: runs.answer}).items():
             ends.append(await bus.answer(f"shard.{shard}.{verb}", _answering(do, teller)))
         await teller.run()
     finally:
@@ -50,6 +51,7 @@ async def serve(bus: Bus, shard: int, house: House, core: str = "", lag_s: Calla
         for end in ends:
             await end()
         await runs.close()
+        await once.close()
 
 
 def _answering(do: Do, teller: Teller) -> Handler:
@@ -68,7 +70,7 @@ def _answering(do: Do, teller: Teller) -> Handler:
     return answer
 
 
-def _verbs(house: House, shard: int) -> dict[str, Do]:
+def _verbs(house: House, shard: int, once: Once) -> dict[str, Do]:
     decode = msgspec.msgpack.decode
 
     async def command(body: bytes) -> object:
@@ -89,10 +91,16 @@ def _verbs(house: House, shard: int) -> dict[str, Do]:
     async def note(body: bytes) -> object:
         noted = decode(body, type=Noted)
         facts = msgspec.json.decode(noted.facts, type=dict[str, Any])
-        if noted.write is None:
-            await house.note(Kind(noted.kind), noted.actor or "", **facts)
-        else:
-            await house.access(Kind(noted.kind), noted.actor, noted.write, **facts)
+        kind, actor, write = Kind(noted.kind), noted.actor, noted.write
+
+        async def write_down() -> None:
+            if write is None:
+                await house.note(kind, actor or "", **facts)
+            else:
+                await house.access(kind, actor, write, **facts)
+
+        if not await once.do(noted.key, write_down):
+            raise StoreDown("it is not on disk yet; try again")
         return None
 
     async def receive(body: bytes) -> object:
@@ -101,7 +109,8 @@ def _verbs(house: House, shard: int) -> dict[str, Do]:
     async def tell_stations(body: bytes) -> object:
         wanted = decode(body, type=Notice)
         known = house.register.responders
-        return await house.tell_stations(wanted.notice, wanted.text, [known[name] for name in wanted.responders if name in known])
+        stations = [known[name] for name in wanted.responders if name in known]
+        return await once.do(wanted.notice, lambda: house.tell_stations(wanted.notice, wanted.text, stations))
 
     async def text_report(body: bytes) -> object:
         name, failed = decode(body, type=tuple[str, bool])

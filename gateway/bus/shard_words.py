@@ -68,12 +68,16 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Noted(msgspec.Struct, frozen=True, array_like=True):
-    """Something to be journalled that changes no incident. facts: JSON; write: rows of accounts and sessions that go with it, if any."""
+    """Something to be journalled that changes no incident. facts: JSON; write: rows of accounts and sessions that go with it, if any.
+
+    key: asked again under the same one, it is one entry
+    """
 
     kind: str
     actor: str | None
     facts: bytes
     write: AccessWrite | None = None
+    key: str = ""
 
 
 class Probed(msgspec.Struct, frozen=True, array_like=True):
