@@ -35,6 +35,7 @@ from gateway.accounts import Accounts
 from gateway.auditor import Auditor
 from gateway.backup_age import BackupAge
 from gateway.believed import Believed
+from gateway.beside import beside
 from gateway.clock import from_micros, monotonic, utc_now
 from gateway.config import Config
 from gateway.console.http import make_app
@@ -110,7 +111,6 @@ SWITCH_S = 0.0005  # loop and writer thread take turns: with Python's 5 ms a com
 GARBAGE = (20_000, 20, 50)
 # A device that repeats a press does so for minutes (the longest is ESPA's repeat_within_s, 600 s if not said otherwise); a call may stay open longer.
 BEFORE = timedelta(hours=1)
-BEGIN_AGAIN_S = 10.0  # after a bug of a part beside the alarms
 HANGING_S = 20.0  # no turn of the pipeline for so long: the watchdog is not fed any more, systemd starts us again
 
 
@@ -459,7 +459,7 @@ class House:
                     aside["tracing"] = self.tracing.run
                 if self.page is not None and self.part.is_alone:  # of several, consoles serve it; a core only makes the links
                     aside["responder_page"] = partial(self._responder_page, self.page)
-                rest = [house.create_task(_beside(name, run), name=name) for name, run in aside.items()]
+                rest = [house.create_task(beside(name, run), name=name) for name, run in aside.items()]
                 lines = [
                     house.create_task(self._line(index), name=line.name) for index, line in enumerate(self.config.line) if line.name in self.lines
                 ]
@@ -750,18 +750,6 @@ def _to_incoming(signal: Any, now: datetime) -> Event | Rejected:
     if isinstance(signal, Rejected):
         return msgspec.structs.replace(signal, line="replies")
     return to_event(signal, "replies", now)
-
-
-async def _beside(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """A part that alarms can do without: a bug in it is logged, and it begins again; it does not end the house (invariant 9)."""
-    while True:
-        try:
-            return await run()
-        except ConfigError:
-            raise
-        except Exception:
-            log.exception("part_bug", part=name)
-            await asyncio.sleep(BEGIN_AGAIN_S)
 
 
 async def _until_stored(pipeline: Pipeline, events: list[Event | Rejected]) -> None:

@@ -22,6 +22,7 @@ from drivers.registry import build_line
 from drivers.supervisor import LineStatus, keep_running
 from drivers.telephone import Exchange
 from gateway import register_files
+from gateway.beside import beside
 from gateway.bus.contract import GROUP_LIMIT, LARGEST, Bus, BusDown, Handler, packed
 from gateway.bus.together import end
 from gateway.clock import monotonic, utc_now
@@ -289,7 +290,7 @@ class Edge:
         async with asyncio.TaskGroup() as edge:
             rest = [edge.create_task(lane.run(), name=f"lane {lane.shard}") for lane in self.lanes]
             aside = {"corrections": self._following.run, "alive": self._alive, "news": self._tell_news, "watch": self.watch.run}
-            rest += [edge.create_task(run(), name=name) for name, run in aside.items()]
+            rest += [edge.create_task(beside(name, run), name=name) for name, run in aside.items()]
             rest.append(edge.create_task(self._tell_gap(asleep_since), name="gap"))
             lines = [edge.create_task(self._line(index), name=line.name) for index, line in enumerate(self.config.line) if line.name in self.lines]
             await stop.wait()

@@ -20,6 +20,7 @@ from drivers.telephone import Exchange
 from gateway import register_files
 from gateway.accounts import Accounts
 from gateway.app import STATIC, Entry, candidates, entry_of, follow
+from gateway.beside import beside
 from gateway.bus.contract import Bus, packed
 from gateway.bus.shard_words import Noted, Notice, Told, told_of
 from gateway.clock import monotonic, utc_now
@@ -456,15 +457,15 @@ class Mirror:
                     group.create_task(replica.run(), name=f"shard {replica.shard}")
                 for lane in self._door.lanes:
                     group.create_task(lane.run(), name=f"lane {lane.shard}")
-                group.create_task(self.roads.run(), name="roads")
+                group.create_task(beside("roads", self.roads.run), name="roads")
                 await self.replicas[CATCH_ALL].is_read.wait()
                 await _at_most(READY_S, [replica.is_read.wait() for replica in self.replicas])
-                group.create_task(self._tick(), name="tick")
-                group.create_task(self._speak_for_the_room(), name="room")
+                group.create_task(beside("tick", self._tick), name="tick")
+                group.create_task(beside("room", self._speak_for_the_room), name="room")
                 if self._texts is not None:
-                    group.create_task(self._texts.run(), name="texts")
+                    group.create_task(beside("texts", self._texts.run), name="texts")
                 if self.page is not None:
-                    group.create_task(self.page.run(), name="responder_page")
+                    group.create_task(beside("responder_page", self.page.run), name="responder_page")
                 group.create_task(self._console(ready), name="console")
         finally:
             for end in ends:

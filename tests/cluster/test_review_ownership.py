@@ -87,16 +87,22 @@ class NoBus:
 
     is_connected = False
 
+    async def keep(self, shard: int, identity: str, data: bytes) -> None:
+        raise BusDown(f"stream {shard}")
+
+    async def ask(self, subject: str, body: bytes, timeout_s: float) -> bytes:
+        raise BusDown(subject)
+
     async def made(self, shard: int) -> int:
         raise BusDown(f"stream {shard}")
 
     async def tell(self, subject: str, body: bytes) -> None:
         raise BusDown(subject)
 
-    async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> Callable[[], Awaitable[None]]:  # noqa: ARG002
+    async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> Callable[[], Awaitable[None]]:
         return self._over
 
-    async def answer(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:  # noqa: ARG002
+    async def answer(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
         return self._over
 
     async def _over(self) -> None: ...
