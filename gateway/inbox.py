@@ -5,6 +5,7 @@ machine come singly.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -197,7 +198,16 @@ def _bare(event: Event, reason: str) -> Event:
     """What is certain of an alarm that our own fault keeps from being stored: somebody cries, on this line. A person must look."""
     device = event.device if event.device is not None and event.device.isprintable() else None
     detail: dict[str, object] = {"reason": reason, "kind": event.kind.value}
-    return Event(kind=Kind.GENERAL, line=event.line, device=device, received_at=event.received_at, occurred_at=event.received_at, detail=detail)
+    known = event.dedup.encode("utf-8", "replace") if event.dedup is not None else None
+    return Event(
+        kind=Kind.GENERAL,
+        line=event.line,
+        device=device,
+        dedup=f"bare:{hashlib.sha256(known).hexdigest()[:32]}" if known is not None else None,  # what comes again is no second cry
+        received_at=event.received_at,
+        occurred_at=event.received_at,
+        detail=detail,
+    )
 
 
 class Asked(Item):

@@ -305,6 +305,8 @@ async def test_event_that_cannot_be_decided(tmp_path: Path) -> None:
         assert path.stored("general") == ["w-1"]
         [told] = [incident for incident in path.working.incidents.values() if incident.device == "w-1"]
         assert told.kind is Kind.GENERAL  # a person must look: an alarm that our own fault keeps out is not silently put aside
+        assert await path.pipeline.receive([odd]) == [Verdict("refused", "undecidable")]
+        assert path.stored("general") == ["w-1"], "a device that repeats it, or a shard that reads it again, is no second cry"
 
 
 async def test_alarm_that_cannot_even_be_told_in_few_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
