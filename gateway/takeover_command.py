@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise GatewayError(f"this machine has taken over already ({when}): start the gateway; to make it a spare again, remove {folder / TAKEN_OVER}")
     state = read_state(folder)
     if state is None or not (folder / "copy" / DATABASE).exists():
-        raise GatewayError(f"{folder} holds no copy of a gateway: give the --folder of `gateway spare`, or restore a backup")
+        cut = " If a take-over here was cut short, the database may be in its place: gateway verify --config FILE, and if it is whole, start it"
+        raise GatewayError(f"{folder} holds no copy of a gateway: give the --folder of `gateway spare`, or restore a backup.{cut}")
     _fence(state.source, is_off=args.old_is_off)
     _stop_spare(folder)
     with alone(folder, STOP_S):
@@ -53,10 +54,9 @@ def run(args: argparse.Namespace) -> int:
             raise GatewayError(f"the copy does not hold: {'; '.join(proof.faults)}. Restore the last backup instead; this copy stays in {folder}")
         at = _last_at(folder / "copy" / DATABASE)
         places, moves = _places(folder, config)
-        database = moves[-1][1]
         with alone_in_data(places.data):
+            number = count_takeover(folder / "copy" / DATABASE)  # first: in its place it must never be the equal of the other one
             aside = put(moves, places)
-            number = count_takeover(database)
             (places.data / GAVE_WAY).unlink(missing_ok=True)
         (folder / TAKEN_OVER).write_text(f"{utc_now():%Y-%m-%dT%H:%M:%SZ} entry {proof.head.seq} head {proof.head.chain}\n")
     print(f"the copy is whole: {proof.head.seq} journal entries, chain proven from the first to the last; head {proof.head.chain}")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gateway import cli, takeover_command
 from gateway.clock import utc_now
 from gateway.config import read_config
 from gateway.core.state import Record
@@ -16,6 +17,7 @@ from gateway.spare_copy import DATABASE, SpareCopy
 from gateway.spare_source import HOLD_S, SpareSource
 from gateway.store import backup
 from gateway.store.store import Batch, Store
+from gateway.store.takeovers import takeovers
 
 TOKEN = "a long random word"
 
@@ -194,3 +196,26 @@ def test_without_its_token_nobody_may_follow(two: Two) -> None:
     for what, asked in (("log", {"offset": "x"}), ("base", {}), ("head", {}), ("log", {"generation": "zz", "offset": "32", "check": ""})):
         assert two.wire.get(f"/{what}", asked).status_code in (400, 409)
     assert two.wire.get("/else", {}).status_code == 404
+
+
+def test_a_take_over_that_is_cut_short_has_been_counted(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two gateways of an equal count both go on: from the moment in which it could be started it must be the later one."""
+    two.write(3)
+    two.follow()
+    place, put = two.folder / "second", takeover_command.put
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut_short(*args: object) -> None:
+        put(*args)  # type: ignore[arg-type]
+        raise PowerCut
+
+    monkeypatch.setattr(takeover_command, "put", cut_short)
+    monkeypatch.setattr(takeover_command, "runs", lambda _: False)
+    command = ["takeover", "--old-is-off", "--folder", str(two.folder / "spare"), "--config", str(place / "gateway.toml")]
+    with pytest.raises(PowerCut):
+        cli.main(command)
+    taken = Store("sqlite:///gateway.db", place / "data")
+    assert takeovers(taken.engine) == 1
+    taken.close()
