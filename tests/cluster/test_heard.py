@@ -9,21 +9,25 @@ from pathlib import Path
 import pytest
 from cluster.cluster import Postgres
 from cluster.test_review_cluster import Nats, Reading, cry, opened, sessions_of
+from cluster.test_serving import NAMES, bus_at, three
 from servers import until
 from waiting import wait_until
 
 from drivers.contract import STORED, Rejected, Verdict
 from gateway import edge
 from gateway.bus import follower as reading
-from gateway.bus.contract import Envelope, Message, Refusal
+from gateway.bus.contract import Envelope, Message, Refusal, Shorter
 from gateway.bus.follower import ELSEWHERE, Follower
 from gateway.bus.heard import EDGES_LIMIT, KNOWN, Heard
+from gateway.bus.nats_bus import FAULTS, NatsBus, is_led
 from gateway.bus.together import end
 from gateway.edge import Lane, _Waiting
 from gateway.event import Event
 from gateway.inbox import Submission
 from gateway.metrics import Metrics
 
+ROUNDS = 15
+CUT_S = (4.0, 12.0, 16.0)  # a leader who hears nobody gives up after ten seconds
 FIRST, SECOND = "01a2-first", "01a2-second"
 
 
@@ -208,3 +212,70 @@ async def test_what_was_heard_is_kept_with_the_position(tmp_path: Path) -> None:
         heir.close()
     finally:
         postgres.kill(signal.SIGINT)
+
+
+async def _leader(bus: NatsBus) -> str:
+    """Of the stream, as soon as somebody says."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                info = await bus._js.stream_info("gateway-0")
+                if is_led(info):
+                    return str(info.cluster.leader)
+            except FAULTS:
+                pass
+            await asyncio.sleep(0.2)
+
+
+async def _follow(house: _House, bus: NatsBus) -> None:
+    """As a core does (gateway.cores)."""
+    after = 0
+    while True:
+        try:
+            await house.follower.run(after, await bus.made(0))
+        except Shorter:
+            after = (await bus.span(0))[0] - 1
+
+
+async def _cry(lane: Lane, confirmed: dict[str, int]) -> None:
+    """Fifty a second, each confirmed before the books count it."""
+    metrics = Metrics()
+    while True:
+        confirmed[lane._name] += 1
+        word = f"{lane._name} {confirmed[lane._name]}"
+        answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
+        assert lane.put(_Waiting(Rejected(reason="frame", raw=word.encode(), line="wearables"), Submission(1, answer), 0, metrics.books("wearables")))
+        await asyncio.sleep(0.02)  # a pace, no waiting for anything
+
+
+@pytest.mark.campaign
+async def test_nothing_is_skipped_while_one_leader_after_the_other_is_cut_off(tmp_path: Path) -> None:
+    """On real servers, for some minutes: what was confirmed to two edges is read once each, in the order of each edge, whatever the copies lack."""
+    async with three(tmp_path) as (wires, servers):
+        buses = [await bus_at(servers[name], tmp_path) for name in NAMES]
+        lanes = [Lane(0, edge, bus) for edge, bus in zip(("north", "south"), buses, strict=False)]
+        house = _House(buses[2])  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(one) for one in (*(lane.run() for lane in lanes), _follow(house, buses[2]))]
+        confirmed = {lane._name: 0 for lane in lanes}
+        tasks += [asyncio.create_task(_cry(lane, confirmed)) for lane in lanes]
+        try:
+            for round_ in range(ROUNDS):
+                leader = await _leader(buses[2])
+                others = [name for name in NAMES if name != leader]
+                wires.part(leader, others)
+                await asyncio.sleep(CUT_S[round_ % len(CUT_S)])  # the fault itself
+                wires.join(leader, others)
+                await until(lambda: not any(lane.is_stuck for lane in lanes), "the bus keeps again", 120)
+                assert not [task.exception() for task in tasks if task.done()]
+            await end(tasks[3:])
+            await until(lambda: not any(lane.waiting for lane in lanes), "everything is confirmed", 120)
+            await until(lambda: all(f"{edge} {number}" in house.words for edge, number in confirmed.items()), "the last of each is read", 120)
+        finally:
+            await end(tasks)
+            for bus in buses:
+                await bus.close()
+    for name in confirmed:
+        mine = [word for word in house.words if word.startswith(name)]
+        assert mine == [f"{name} {number}" for number in range(1, len(mine) + 1)]
+    assert house.lost == []
+    print(f"{len(house.words)} messages, {ROUNDS} cuts, read again {house.follower.reread} times, none lost, none twice, all in order")
