@@ -9,7 +9,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from drivers.contract import Before, Emit, Line, Rejected, Surroundings, Verdict, to_event
+from drivers.contract import Before, Emit, Line, Rejected, Surroundings, Verdict
 from drivers.downlink import Downlink
 from drivers.lines.measures import measures
 from drivers.mqtt.mapping import profiles_of
-from drivers.mqtt.station_reply import TOPICS, StationReply
 from drivers.recent import RecentKeys
 from drivers.registry import build_line, check_line, driver_for
 from drivers.supervisor import LineStatus, begun, keep_running
@@ -66,6 +65,7 @@ from gateway.dispatch.hand_over import HandOvers
 from gateway.dispatch.modem import ModemChannel
 from gateway.dispatch.notices import Notices
 from gateway.dispatch.registry import build_channels, check_channels
+from gateway.dispatch.replies import read_reply, until_stored
 from gateway.dispatch.sip import MEDIA_TYPE
 from gateway.dispatch.sms import Report, SmsChannel
 from gateway.dispatch.tellings import Tellings
@@ -99,7 +99,7 @@ from gateway.store.chain import Row
 from gateway.store.store import Store, reason_of
 from gateway.store.takeovers import takeovers
 from gateway.systemd import Notifier
-from gateway.telephone import Telephone
+from gateway.telephone import Telephone, dial_metrics
 from gateway.tracing import Tracing
 from gateway.upward.upwards import Upwards
 
@@ -130,7 +130,7 @@ class Part:
     """How much of the gateway a House is: all of it, or one shard of several (gateway.cores), whose lines run on edges.
 
     narrow: what of a register concerns it; downlink: the way to tell the devices of a line something; corrections: of the process, whose
-    register they are laid over before a shard has its part of it.
+    register they are laid over before a shard has its part of it; channels: those whose lines run on edges.
     """
 
     shard: Shard = Shard()
@@ -138,6 +138,7 @@ class Part:
     narrow: Callable[[Register], Register] = lambda register: register
     downlink: Callable[[str], Downlink | None] = lambda _line: None
     corrections: Corrections | None = None
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
 
 class House:
@@ -169,7 +170,7 @@ class House:
             language=lambda: self.config.gateway.language,
             undelivered=self._undelivered,
             area=self._area_of,
-        )
+        ) | dict(part.channels)
         self.pipeline = Pipeline(self.store, self.working, self.metrics, self.channels)
         self.pipeline.holds = not part.is_alone
         self.lines = {
@@ -182,7 +183,6 @@ class House:
         self._stopped_at: datetime | None = None
         self._before: dict[str, list[Before]] = {}  # what devices of each line said before the start, until the line has taken it up
         self._callbacks: list[Callable[[Changes], None]] = []
-        self._web_replies = StationReply(TOPICS)
         self._text_answers: dict[str, TextAnswers] = {
             channel: self._answers_over(channel) for channel in ("sip", "sms", "modem") if channel in self.channels
         }
@@ -719,9 +719,7 @@ class House:
 
     def _answered(self, responder: str, body: bytes) -> None:
         """A web station answered in the body of its 2xx, or somebody pressed a key: the same as a message on its reply topic."""
-        now = utc_now()
-        signals = self._web_replies.receive_message(f"stations/{responder}/reply", body, False, False, monotonic(), now)
-        self._keep(_until_stored(self.pipeline, [_to_incoming(signal, now) for signal in signals]))
+        self._keep(until_stored(self.pipeline.receive, read_reply(responder, body, utc_now())))
 
     def _keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Do it beside everything else."""
@@ -745,6 +743,7 @@ def follow(working: WorkingSet, config: Config) -> None:
     working.chains, working.desk, working.shelving = config.chains, config.desk, config.shelving
 
 
+<<<<<<< HEAD
 def _to_incoming(signal: Any, now: datetime) -> Event | Rejected:
     """What the pipeline takes for one signal of such an answer."""
     if isinstance(signal, Rejected):
@@ -757,6 +756,18 @@ async def _until_stored(pipeline: Pipeline, events: list[Event | Rejected]) -> N
     while any(verdict.retry for verdict in verdicts):  # the store is down: hold the answer until it is not
         await asyncio.sleep(1)
         verdicts = await pipeline.receive(events)
+=======
+async def _beside(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """A part that alarms can do without: a bug in it is logged, and it begins again; it does not end the house (invariant 9)."""
+    while True:
+        try:
+            return await run()
+        except ConfigError:
+            raise
+        except Exception:
+            log.exception("part_bug", part=name)
+            await asyncio.sleep(BEGIN_AGAIN_S)
+>>>>>>> 513cd37 (wip)
 
 
 class _IncidentCollector(Collector):
@@ -829,11 +840,8 @@ class _IncidentCollector(Collector):
         for node in NODES.values():
             nodes.add_metric([node.reason], working.nodes[node.reason])
         yield nodes
-        dials = CounterMetricFamily("gateway_dials", "What was asked of the telephone exchange, by what became of it", labels=["what", "outcome"])
-        for (what, outcome), count in self._house.telephone.counts.items():
-            dials.add_metric([what, outcome], count)
-        yield _gauge("gateway_dials_running", "Calls of ours under way", self._house.telephone.running)
-        yield from (restarts, dials, *families.values())
+        yield from dial_metrics(self._house.telephone)
+        yield from (restarts, *families.values())
 
 
 def _waiting(call: Call) -> tuple[str, str, datetime | None]:

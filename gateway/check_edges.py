@@ -51,11 +51,13 @@ def edge_doubts(config: Config, beside: Sequence[Config] = ()) -> Iterator[Doubt
 
 def _differing(one: Config, other: Config) -> Iterator[str]:
     """What all machines of an installation must say alike."""
-    for key, found in (
+    alike: list[tuple[str, list[object]]] = [
         ("bus.name", [config.bus.name for config in (one, other)]),
         ("bus.shards", [config.bus.shards for config in (one, other)]),
         ("gateway.district", [config.gateway.district for config in (one, other)]),
-    ):
+    ]
+    alike += [(f"dispatch.{way}", [config.order_lines.get(way) for config in (one, other)]) for way in ("phone", "sip", "modem")]
+    for key, found in alike:
         if found[0] != found[1]:
             yield key
 

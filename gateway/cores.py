@@ -37,6 +37,7 @@ from gateway.core.state import Record, Shard
 from gateway.correcting import Corrections
 from gateway.errors import GatewayError, StoreDown
 from gateway.event import Event, Kind, Phase
+from gateway.far_orders import far_channels
 from gateway.shard_requests import serve
 from gateway.shared_corrections import Following, tell
 from gateway.store import corrections
@@ -104,6 +105,7 @@ class Keeper:
             lambda register: core.shards_of(register).part(self.number),
             core.downlink,
             core.corrections,
+            core.channels,
         )
         self.house = house = House(core.config_of(self.number), await asyncio.to_thread(core.shards.part, self.number), part)
         try:
@@ -214,6 +216,7 @@ class Core:
         self.name = name
         self.bus = bus
         self.shards = Shards(register, config.bus.shards, config.calls)
+        self.channels = far_channels(config, bus)
         self.keepers = [Keeper(self, number) for number in range(config.bus.shards)]
         self.corrections = Corrections(
             lambda: self.config.district_folder,
@@ -252,7 +255,7 @@ class Core:
         """The configuration of one shard's house: nothing of the console, and names at the broker of its own."""
         config = self.config
         mqtt = config.dispatch.mqtt
-        dispatch = config.dispatch
+        dispatch = msgspec.structs.replace(config.dispatch, phone=None, sip=None, modem=None)  # by lines of edges (gateway.far_orders)
         if mqtt is not None:
             dispatch = msgspec.structs.replace(dispatch, mqtt=msgspec.structs.replace(mqtt, client_id=f"{mqtt.client_id}-{number}"))
         heartbeat = of_part(config.heartbeat, f"shard-{number}")

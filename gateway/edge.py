@@ -21,8 +21,12 @@ from drivers.recent import RecentKeys
 from drivers.registry import build_line
 from drivers.supervisor import LineStatus, keep_running
 from drivers.telephone import Exchange
+<<<<<<< HEAD
 from gateway import register_files
 from gateway.beside import beside
+=======
+from gateway import far_orders, register_files
+>>>>>>> 513cd37 (wip)
 from gateway.bus.contract import GROUP_LIMIT, LARGEST, Bus, BusDown, Handler, packed
 from gateway.bus.together import end
 from gateway.clock import monotonic, utc_now
@@ -36,6 +40,7 @@ from gateway.edge_watch import EdgeWatch, word_of
 from gateway.errors import Refused
 from gateway.event import KINDS, Event, Kind, Phase, new_id
 from gateway.far_exchange import carrying_out, subject_of
+from gateway.far_orders import LineOrderCollector, LineOrders
 from gateway.inbox import Submission
 from gateway.metrics import Books, Metrics
 from gateway.shared_corrections import Following
@@ -232,6 +237,8 @@ class Edge:
             self.metrics.registry,
         )
         self.watch.resume(self._past.missed)
+        self.orders = LineOrders(config, self.lines, self.built, lambda line: self.lines[line].is_live, self.receive, bus, lambda: self.shards)
+        self.metrics.registry.register(LineOrderCollector(self.orders))
 
     async def reload(self) -> None:
         """SIGHUP: the register's files again. Raises ConfigError: then nothing has changed."""
@@ -297,6 +304,7 @@ class Edge:
             await self._part()
             for tasks in (lines, rest):  # a line says goodbye while the lanes still run
                 await end(tasks)
+            await self.orders.close()
 
     async def _part(self) -> None:
         """Read nothing more where the other end keeps it for us; whatever was read gets its receipt as soon as the bus has it."""
@@ -328,8 +336,10 @@ class Edge:
             ends.append(await self._bus.answer(f"line.{name}.tell", self._teller(line)))
         if isinstance(line, Exchange):
             ends.append(await self._bus.answer(subject_of(name), carrying_out(line)))
+        if (ordered := self.orders.carrying_out(name)) is not None:
+            ends.append(await self._bus.answer(far_orders.subject_of(name), ordered))
         try:
-            await keep_running(line, self.watch.self_test.around(name, self.receive), self.lines[name])
+            await keep_running(line, self.watch.self_test.around(name, self.orders.emit_of(name, self.receive)), self.lines[name])
         finally:
             for end in ends:
                 await end()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -77,7 +77,7 @@ from gateway.store import corrections
 from gateway.store.archive import Archive
 from gateway.store.reports import ReportBooks
 from gateway.store.store import Store, reason_of
-from gateway.telephone import Telephone
+from gateway.telephone import Telephone, dial_metrics
 
 log = structlog.get_logger("console")
 
@@ -599,11 +599,7 @@ class _MirrorCollector(Collector):
             missing.add_metric(name, float(one.is_missing))
             lag.add_metric(name, one.lag_s)
             reads.add_metric(name, one.reads)
-        telephone = self._mirror.telephone
-        dials = CounterMetricFamily("gateway_dials", "What was asked of the telephone exchange, by what became of it", labels=["what", "outcome"])
-        for (what, outcome), count in telephone.counts.items():
-            dials.add_metric([what, outcome], count)
-        yield from (missing, lag, reads, dials, GaugeMetricFamily("gateway_dials_running", "Calls of ours under way", value=telephone.running))
+        yield from (missing, lag, reads, *dial_metrics(self._mirror.telephone))
 
 
 def _named(event: Event | Rejected) -> Event | Rejected:

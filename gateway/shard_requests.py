@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.app import House
 from gateway.bus.contract import Bus, Handler, unpacked
-from gateway.bus.shard_words import DONE, DOWN, MARKED, REFUSED, UNMARKED, WAITING, Answer, Beat, Noted, Notice, Probed, packed
+from gateway.bus.shard_words import DONE, DOWN, MARKED, REFUSED, UNMARKED, WAITING, Answer, Beat, Noted, Notice, OpenMatter, Probed, packed
 from gateway.clock import monotonic, utc_now
 from gateway.core.absence import Wish
 from gateway.core.command import Command
@@ -130,6 +130,19 @@ def _verbs(house: House, shard: int, once: Once) -> dict[str, Do]:
             await asyncio.sleep(LOOK_S)
         return MARKED
 
+    async def open_orders(body: bytes) -> object:
+        channel, responders = decode(body, type=tuple[str, frozenset[str]])
+        found = (
+            OpenMatter(one.id, tuple(leg for leg in one.legs if leg.channel == channel and leg.responder in responders))
+            for one in house.working.open_incidents
+        )
+        return [one for one in found if one.legs]
+
+    async def undelivered(body: bytes) -> object:
+        delivery, repeat, reason = decode(body, type=tuple[str, int, str])
+        house.pipeline.delivered((delivery, repeat, "order"), reason)
+        return None
+
     async def upward(_body: bytes) -> object:
         return await house.upward()
 
@@ -157,6 +170,8 @@ def _verbs(house: House, shard: int, once: Once) -> dict[str, Do]:
         "tell_stations": tell_stations,
         "text_report": text_report,
         "probed": probed,
+        "open_orders": open_orders,
+        "undelivered": undelivered,
         "upward": upward,
     }
     if shard == CATCH_ALL:

@@ -8,9 +8,10 @@ import asyncio
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from drivers.telephone import Answer, Dial, Exchange, HangUp, Ring, Told, Transfer, Wish
 from gateway.clock import monotonic
@@ -191,3 +192,12 @@ class Telephone:
         if not told.is_done:
             log.warning("not_connected", what=what, outcome=told.outcome, reason=told.reason)
         return told
+
+
+def dial_metrics(telephone: Telephone) -> Iterator[Metric]:
+    """What was asked of the exchange, and what runs."""
+    dials = CounterMetricFamily("gateway_dials", "What was asked of the telephone exchange, by what became of it", labels=["what", "outcome"])
+    for (what, outcome), count in telephone.counts.items():
+        dials.add_metric([what, outcome], count)
+    yield dials
+    yield GaugeMetricFamily("gateway_dials_running", "Calls of ours under way", value=telephone.running)

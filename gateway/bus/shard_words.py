@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.core.account import AccessWrite
 from gateway.core.corrections import Correction
-from gateway.core.incident import Incident
+from gateway.core.incident import Incident, Leg
 from gateway.core.senders import Key
 from gateway.core.state import Call, Seen
 from gateway.core.supervised import Silence
@@ -86,6 +86,14 @@ class Probed(msgspec.Struct, frozen=True, array_like=True):
     line: str
     device: str
     at: datetime | None
+
+
+class OpenMatter(msgspec.Struct, frozen=True, array_like=True):
+    """The orders of an open incident to responders who write texts (gateway.dispatch.text_answers.Matter)."""
+
+    id: str
+    legs: tuple[Leg, ...]
+    is_open: bool = True
 
 
 class Corrected(msgspec.Struct, frozen=True, array_like=True):

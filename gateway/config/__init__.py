@@ -336,6 +336,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.folder / self.gateway.districts / self.gateway.district
 
     @property
+    def order_lines(self) -> dict[str, str]:
+        """Channel → the line by which its orders leave; of those that need one."""
+        dispatch = self.dispatch
+        lines = {
+            "phone": self.telephone.line if dispatch.phone is not None else "",
+            "sip": dispatch.sip.line if dispatch.sip is not None else "",
+            "modem": dispatch.modem.line if dispatch.modem is not None else "",
+        }
+        return {channel: line for channel, line in lines.items() if line}
+
+    @property
     def channels(self) -> frozenset[str]:
         """The ways by which an order can leave with this configuration; telling an operator is always one."""
         return self.dispatch.channels
@@ -415,14 +426,12 @@ def _check_bus(config: Config, reader: TomlReader) -> None:
         return
     if not config.store.url.startswith("postgresql"):
         reader.add("store.url", "is SQLite, and with [bus] several cores share the store", "write postgresql://USER@HOST/DATABASE")
-    for key, there in (
-        ("dispatch.phone", config.dispatch.phone is not None),
-        ("dispatch.sip", config.dispatch.sip is not None),
-        ("dispatch.modem", config.dispatch.modem is not None),
-    ):
-        if there:
-            what = "orders by a line of this process, and with [bus] lines run on edges while orders leave from cores"
-            reader.add(key, what, "leave it out, and reach these responders by mqtt, a webhook, a robot or [dispatch.sms]")
+    homeless = {line.name for line in config.line if not line.edge}
+    for channel, line in config.order_lines.items():
+        if line in homeless:
+            key = "telephone.line" if channel == "phone" else f"dispatch.{channel}.line"
+            what = f"is {line!r}, which names no edge, and with [bus] the edge that has the line carries out what cores order"
+            reader.add(key, what, f"write edge = at the [[line]] {line!r}")
     if config.heartbeat.url and PART not in config.heartbeat.url:
         what = "names one switch, and with [bus] every edge and every shard beats: one that falls silent would be hidden by the others"
         reader.add("heartbeat.url", what, f"give each a switch of its own, and write {PART} where edge-NAME and shard-N stand in their addresses")

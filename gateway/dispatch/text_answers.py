@@ -7,13 +7,14 @@ Short messages may be hours old and their sender is easily forged: there an answ
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from drivers.contract import STORED, Emit, Rejected, Verdict
 from drivers.token_bucket import TokenBuckets
 from gateway.clock import monotonic
-from gateway.core.incident import ASKED, COMING, Incident, Leg, LegState
+from gateway.core.incident import ASKED, COMING, Leg, LegState
 from gateway.core.register import Register, Responder
 from gateway.dispatch.order_words import code_of, words_of
 from gateway.event import Event, Kind
@@ -74,6 +75,19 @@ HINTS = {
 }
 
 
+class Matter(Protocol):
+    """As much of an incident as this wants."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def legs(self) -> tuple[Leg, ...]: ...
+
+
 class TextAnswers:
     """Stands between a line of texts and the pipeline. say: sends a text to an address, and does not wait for it.
 
@@ -83,7 +97,7 @@ class TextAnswers:
     def __init__(
         self,
         register: Callable[[], Register],
-        incidents: Callable[[], Iterable[Incident]],
+        incidents: Callable[[], Iterable[Matter]],
         say: Callable[[str, str], None],
         clock: Callable[[], float] = monotonic,
         *,
@@ -110,16 +124,23 @@ class TextAnswers:
             said.append(verdict if after is before or verdict.retry else STORED)
         return said
 
+    def writer(self, event: Event | Rejected) -> Responder | None:
+        """The responder whose text this is, if it is one."""
+        if not isinstance(event, Event) or event.kind_raw != "text/plain" or event.integrity == "unauthenticated":
+            return None  # where passwords are asked for, who has proved nothing must not stop an escalation
+        return (self._by_number if self._is_coded else self._responder)(str(event.detail.get("from") or ""))
+
     def _read(self, event: Event | Rejected) -> "tuple[Event | Rejected, tuple[Responder, str] | None]":
         """(what goes on, whom to tell what)."""
-        if not isinstance(event, Event) or event.kind_raw != "text/plain" or event.integrity == "unauthenticated":
-            return event, None  # where passwords are asked for, who has proved nothing must not stop an escalation
-        is_coded = self._channel != "sip"
-        responder = (self._by_number if is_coded else self._responder)(str(event.detail.get("from") or ""))
-        if responder is None:
+        responder = self.writer(event)
+        if responder is None or isinstance(event, Rejected):
             return event, None
         text = unicodedata.normalize("NFKC", str(event.detail.get("text") or "")).strip().casefold()
-        return self._read_coded(event, responder, text) if is_coded else self._read_plain(event, responder, text)
+        return self._read_coded(event, responder, text) if self._is_coded else self._read_plain(event, responder, text)
+
+    @property
+    def _is_coded(self) -> bool:
+        return self._channel != "sip"
 
     def _read_plain(self, event: Event, responder: Responder, text: str) -> "tuple[Event | Rejected, tuple[Responder, str] | None]":
         hints = self._hints
@@ -197,7 +218,7 @@ class TextAnswers:
         found = exact or [one for one, _ in same]
         return found[0] if len(found) == 1 else None
 
-    def _legs(self, responder: str, kind: Kind, wanted: str) -> list[tuple[Incident, Leg]]:
+    def _legs(self, responder: str, kind: Kind, wanted: str) -> list[tuple[Matter, Leg]]:
         """The orders that the answer can mean."""
         mine = [
             (incident, leg)

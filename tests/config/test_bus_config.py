@@ -23,7 +23,6 @@ def problems(folder: Path, text: str) -> list[str]:
     ("more", "key", "remedy"),
     [
         ("", "store.url", "postgresql://"),
-        ('[telephone]\nline = "pbx"\n[dispatch.phone]\n', "dispatch.phone", "reach these responders by mqtt"),
         ('[heartbeat]\nurl = "https://watch.example/ping"\n', "heartbeat.url", "{part}"),
         ("[heartbeat]\nsystemd = true\n", "heartbeat.systemd", "write false"),
         ('[self_test]\nstation = "test"\nchannel = "webhook"\naddress = "https://h/"\n', "self_test.station", "leave it empty"),
@@ -48,6 +47,26 @@ def test_a_cluster_with_a_switch_for_each_part_has_no_fault(tmp_path: Path) -> N
     switch = '[heartbeat]\nurl = "https://watch.example/{part}"\n'
     more = f'{switch}[[subscriber]]\nname = "app"\nurl = "https://app.example/{{shard}}"\nsecret_file = "secret"\n'
     assert problems(tmp_path, BUS + more + LINE) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "line"),
+    [
+        ('[telephone]\nline = "pbx"\n[dispatch.phone]\n', "telephone.line", LINE),
+        ('[dispatch.sip]\nline = "texts"\n', "dispatch.sip.line", '[[line]]\nname = "texts"\ncodec = "sip"\nlisten = "udp:5060"\nedge = "north"\n'),
+        (
+            '[dispatch.modem]\nline = "modem"\n',
+            "dispatch.modem.line",
+            '[[line]]\nname = "modem"\ncodec = "gsm_modem"\nlisten = "serial:/dev/m"\nedge = "north"\n',
+        ),
+    ],
+)
+def test_a_line_by_which_orders_leave_has_an_edge(tmp_path: Path, section: str, key: str, line: str) -> None:
+    assert problems(tmp_path, BUS + section + line) == []
+    (fault,) = problems(tmp_path, BUS + section + line.replace('edge = "north"\n', ""))
+    assert fault.startswith(f"{key}: ")
+    assert "write edge = at the [[line]]" in fault
+    assert problems(tmp_path, section + line.replace('edge = "north"\n', "")) == []
 
 
 def test_each_part_beats_at_its_own_switch() -> None:

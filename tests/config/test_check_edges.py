@@ -94,3 +94,12 @@ def test_files_of_two_machines_are_compared(tmp_path: Path) -> None:
     assert f"south.toml: 1 line that {one} describes otherwise: a line must be the same on every machine: s/south" in said
     assert "1 key that" in said
     assert "bus.shards" in said
+
+
+def test_a_machine_that_does_not_order_by_the_same_line_is_named(tmp_path: Path) -> None:
+    """Its edge would carry nothing out."""
+    modem = '[[line]]\nname = "modem"\ncodec = "gsm_modem"\nlisten = "serial:/dev/ttyUSB0"\nedge = "n"\n'
+    ways = '[dispatch.modem]\nline = "modem"\n'
+    core, edge = configuration(tmp_path, "core.toml", modem, ways), configuration(tmp_path, "edge.toml", modem)
+    assert "dispatch.modem" in check(core, edge)
+    assert "dispatch.modem" not in check(core, configuration(tmp_path, "same.toml", modem, ways))

@@ -38,7 +38,9 @@ export function t(key, facts) {
 /** The label of an enum value, the value itself when there is none. */
 export function label(group, value) {
   if (value === null || value === undefined || value === "") return "";
-  return words.value[`${group}.${value}`] ?? String(value);
+  const [code, what] = String(value).split(": ", 2); // a reason may name what it is about: "edge_silent: north/pbx"
+  const known = words.value[`${group}.${code}`];
+  return known === undefined ? String(value) : what === undefined ? known : `${known}: ${what}`;
 }
 
 /** The label of a reason, whatever the server gave: known ones are translated, others shown as they are. */
