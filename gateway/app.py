@@ -743,33 +743,6 @@ def follow(working: WorkingSet, config: Config) -> None:
     working.chains, working.desk, working.shelving = config.chains, config.desk, config.shelving
 
 
-<<<<<<< HEAD
-def _to_incoming(signal: Any, now: datetime) -> Event | Rejected:
-    """What the pipeline takes for one signal of such an answer."""
-    if isinstance(signal, Rejected):
-        return msgspec.structs.replace(signal, line="replies")
-    return to_event(signal, "replies", now)
-
-
-async def _until_stored(pipeline: Pipeline, events: list[Event | Rejected]) -> None:
-    verdicts = await pipeline.receive(events)
-    while any(verdict.retry for verdict in verdicts):  # the store is down: hold the answer until it is not
-        await asyncio.sleep(1)
-        verdicts = await pipeline.receive(events)
-=======
-async def _beside(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """A part that alarms can do without: a bug in it is logged, and it begins again; it does not end the house (invariant 9)."""
-    while True:
-        try:
-            return await run()
-        except ConfigError:
-            raise
-        except Exception:
-            log.exception("part_bug", part=name)
-            await asyncio.sleep(BEGIN_AGAIN_S)
->>>>>>> 513cd37 (wip)
-
-
 class _IncidentCollector(Collector):
     """Counts incidents when somebody scrapes (invariant 2: opened = open + closed)."""
 

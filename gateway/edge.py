@@ -21,12 +21,8 @@ from drivers.recent import RecentKeys
 from drivers.registry import build_line
 from drivers.supervisor import LineStatus, keep_running
 from drivers.telephone import Exchange
-<<<<<<< HEAD
-from gateway import register_files
-from gateway.beside import beside
-=======
 from gateway import far_orders, register_files
->>>>>>> 513cd37 (wip)
+from gateway.beside import beside
 from gateway.bus.contract import GROUP_LIMIT, LARGEST, Bus, BusDown, Handler, packed
 from gateway.bus.together import end
 from gateway.clock import monotonic, utc_now

@@ -305,8 +305,9 @@ async def test_a_gateway_killed_while_it_rings_rings_once_more_under_the_same_de
     assert legs(incident) == [("station", "accepted")]
     orders = [row for row in journal(place) if row.kind == Kind.DISPATCH]
     assert len(orders) == 1
+    stood = log(place).count("ready")  # the first was killed as soon as it rang, perhaps before it had said so
     with process(place):  # and never again
-        await until(lambda: log(place).count("ready") >= 3, "it stands")
+        await until(lambda: log(place).count("ready") > stood, "it stands")
         await until(lambda: pbx.server.sessions, "it is logged in")
     assert pbx.rung == [STATION, STATION]
 
