@@ -175,7 +175,13 @@ class Cluster:
 
     async def start_all(self) -> None:
         """Edges, cores, consoles; returns when every edge is ready and every shard has an owner."""
-        for name in (*self.cores, *self.edges, *self.consoles):
+        for name in self.cores:
+            self.start(name)
+        await self.start_rest()
+
+    async def start_rest(self) -> None:
+        """All but the cores."""
+        for name in (*self.edges, *self.consoles):
             self.start(name)
         await self.stands()
 

@@ -110,6 +110,8 @@ class Setting:
 class House:
     """Folder, broker, ports and the gateway's process. Use as an async context manager; the gateway is started by `start`."""
 
+    program: tuple[str, ...] = ("-m", "gateway.cli")
+
     def __init__(self, folder: Path, district: District | None = None, setting: Setting | None = None) -> None:
         self.folder = folder
         self.district = district or District()
@@ -196,7 +198,7 @@ restart_talk_guard_s = {CALL_UNHEARD_S}
         self.starts += 1
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.cli", "run", "--config", str(self.config)],
+                [sys.executable, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
