@@ -52,7 +52,7 @@ def none_found(language: str) -> str:
 
 def _candidate(one: Candidate, names: Names, words: dict[str, str]) -> str:
     parts = [
-        words["explain.candidate"].format(
+        words["explain.candidate" if one.capacity else "explain.not_weighed"].format(
             responder=names(one.responder),
             verdict=words.get(f"verdict.{one.verdict}", one.verdict),
             reach=_reach(one, words),

@@ -128,9 +128,9 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
     ),
     "store_refuses": (
         "{where} refuses our name or password ({reason})",
-        "correct the password in ~/.pgpass (or in store.url), or set it there: ALTER ROLE … PASSWORD",
+        "correct the password in the file of store.password_file, or set it there: ALTER ROLE … PASSWORD",
         "{where} 拒绝我们的用户名或密码（{reason}）",
-        "改正 ~/.pgpass（或 store.url）中的密码，或在数据库中设置：ALTER ROLE … PASSWORD",
+        "改正 store.password_file 文件中的密码，或在数据库中设置：ALTER ROLE … PASSWORD",
     ),
     "store_no_database": (
         "{where}: there is no such database ({reason})",
