@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from gateway import app
+from gateway import beside
 from gateway.auditor import Auditor
 from gateway.dispatch.robot import RobotChannel
 from gateway.flood import Flood
@@ -24,7 +24,7 @@ async def test_a_bug_in_it_ends_neither_the_house_nor_the_part(tmp_path: Path, p
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setattr(part, "run", broken)
-    monkeypatch.setattr(app, "BEGIN_AGAIN_S", 0.01)
+    monkeypatch.setattr(beside, "BEGIN_AGAIN_S", 0.01)
     with web() as server:
         (tmp_path / "group.url").write_text(f"{server.url}/robot\n")
         server.answers = [(200, b'{"errcode":0}')]

@@ -63,7 +63,7 @@ def test_units_exist() -> None:
     units = {
         path.name.partition(".")[0] for folder in ("systemd", "packaging") if (ROOT / folder).exists() for path in (ROOT / folder).rglob("*.service")
     }
-    named = {found for spans in SPANS.values() for span in spans for found in re.findall(r"(?:systemctl \w+|journalctl -u) (gateway[\w-]*)", span)}
+    named = {found for spans in SPANS.values() for span in spans for found in re.findall(r"(?:systemctl \w+|journalctl -u) (gateway[\w-]*@?)", span)}
     assert named - units == set()
 
 
