@@ -474,7 +474,8 @@ class House:
                 rest.append(began_all := house.create_task(self._begun(listens), name="begin"))
                 await _first(stop.wait(), core, began_all)
                 if began_all.done():
-                    log.info("ready", took_s=round(monotonic() - began, 2), lines=len(lines), persons=len(self.register.persons))
+                    mine = {} if self.part.is_alone else {"shard": self.part.shard.number}
+                    log.info("ready", **mine, took_s=round(monotonic() - began, 2), lines=len(lines), persons=len(self.register.persons))
                     if notifier is not None:
                         notifier.ready(f"{len(lines)} lines, {len(self.register.persons)} persons")
                     self.is_ready.set()

@@ -47,7 +47,7 @@ def look(patient: Patient) -> Iterator[Finding]:
 def _servers(patient: Patient, found: Examined) -> Iterator[Finding]:
     user = patient.config.bus.user or "-"
     for one in found.servers:
-        facts = {"url": one.url, "reason": one.said, "user": user, "file": patient.config.bus.password_file or "-"}
+        facts = {"reason": one.said, "user": user, "file": patient.config.bus.password_file or "-"}
         if one.trouble:
             yield bad(TOPIC, one.url, TROUBLES[one.trouble], **facts)
         else:

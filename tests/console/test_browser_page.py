@@ -183,6 +183,25 @@ def test_a_lost_line_says_which_and_why(served: ServedHouse, operator: Operator)
     assert "未知" not in page.content()
 
 
+def test_what_the_gateway_says_of_itself_is_no_line(served: ServedHouse, operator: Operator) -> None:
+    """Nobody on duty has sound, of all and of one area; its own alarms of one point do not come back."""
+    house = served.house
+    deaf = {"reason": "no_ears", "mandatory": True}
+    served.do(house.receive([house.event(Kind.LINE_LOST, None, "console", detail=deaf)]))
+    page = operator()
+    row = page.locator(".grid-row[data-id]")
+    expect(row.locator(".name")).to_have_text("无有声席位")
+    expect(row.locator(".place")).to_have_text("全区")
+    served.do(house.receive([house.event(Kind.LINE_LOST, None, "console:haishiwan", detail=deaf)]))
+    served.do(house.receive([house.event(Kind.SELF_TEST_MISSED, None, "self_test:lobby", detail={"reason": "silent", "misses": 2})]))
+    page.get_by_role("button", name="English").click()
+    rows = page.locator(".grid-row[data-id]")
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text="haishiwan").locator(".name")).to_have_text("no console with sound")
+    expect(rows.filter(has_text="lobby").locator(".name")).to_have_text("the gateway's self-test")
+    assert "undefined" not in page.content()
+
+
 def test_keys_work_with_an_input_method_on(served: ServedHouse, operator: Operator) -> None:
     incident = served.do(served.house.cries(1))
     page = operator()

@@ -75,8 +75,16 @@ export function kindText(one) {
 /** What a service is called: here, as this place has it; to other readers by its code. */
 export const serviceText = (code, name) => (language.value === "zh-CN" ? name || label("service", code) : label("service", code));
 
+/** Of the gateway's own books, which are no line: what they are about in words, and the area or point after the colon. Null for a line. */
+function ownBook(line) {
+  const [, name, , of] = line?.match(/^(console|self_test|spare)(:(.*))?$/) ?? [];
+  return name ? { text: t(`own_book.${name}`), of } : null;
+}
+
 /** Where it is: of a line or device that stands nowhere, the line. */
 export function where(row) {
+  const own = ownBook(row.line);
+  if (own) return row.place ?? own.of ?? t("ops.everywhere");
   return row.place ?? (row.caller ? callerText(row.caller) : null) ?? (row.line ? t("row.line", { line: row.device ? row.line : state.lines.get(row.line)?.codec ?? "" }) : null);
 }
 
@@ -92,7 +100,7 @@ export function risks(list) {
 /** The name; a technical incident says which device or line, an unknown person that he is unknown, a shared number says how many. `style`: person, or row where there is little room. */
 export function who(row, style = "person") {
   if (row.name) return row.name;
-  if (row.line) return row.device ?? row.line;
+  if (row.line) return ownBook(row.line)?.text ?? row.device ?? row.line;
   if (row.candidates) return t(`${style}.one_of`, { n: row.candidates });
   return t(`${style}.unknown`);
 }
