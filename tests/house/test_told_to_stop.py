@@ -1,7 +1,7 @@
 """A gateway that is told to stop ends, whenever it is told: before it hears signals by the signal itself, afterwards in order."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,15 @@ MOMENTS: dict[str, Callable[[House], object]] = {
 }
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Whoever started us may ignore SIGINT (nohup, a job in the background), and children inherit that: a signal that comes before ours is heard is nothing."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_is_never_lost(tmp_path: Path, number: signal.Signals, moment: str) -> None:
