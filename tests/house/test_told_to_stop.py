@@ -19,7 +19,7 @@ MOMENTS: dict[str, Callable[[House], object]] = {
 
 @pytest.fixture
 def heeded() -> Iterator[None]:
-    """Whoever started us may ignore SIGINT (nohup, a job in the background), and children inherit that: a signal that comes before ours is heard is nothing."""
+    """Whoever started us may ignore SIGINT (nohup, a job in the background), and children inherit that: what comes before we listen is lost."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
