@@ -73,7 +73,7 @@ from gateway.dispatch.text_answers import TextAnswers
 from gateway.dispatch.text_callback import take_text
 from gateway.ears import LINE as EARS_LINE
 from gateway.ears import Ears
-from gateway.errors import ConfigError, GatewayError, GaveWay, StoreDown
+from gateway.errors import ConfigError, GatewayError, GaveWay, Refused, StoreDown
 from gateway.event import Event, Kind, Phase, Severity
 from gateway.flood import Flood
 from gateway.incident_clocks import ClockCollector, IncidentClocks
@@ -199,7 +199,7 @@ class House:
         self._sessions_kept: Sequence[AccountSession] = ()
         self.hand_overs = HandOvers(config.hotline, config.folder, self.pipeline, lambda: self.working.register, self.metrics)
         self.pipeline.hand_overs = self.hand_overs
-        self.upwards = Upwards(config, self.store.engine, self.pipeline.reported, lambda: self.store.last_seq)
+        self.upwards = Upwards(config, self.store.engine, self.pipeline.reported, lambda: self.store.last_seq, shard=self.store.ownership.shard)
         self.pipeline.watch(self.upwards.changed)
         self.metrics.registry.register(self.upwards.collector())
         self.pipeline.notices = Notices(
@@ -308,8 +308,10 @@ class House:
         except SQLAlchemyError as error:
             raise StoreDown("the books of reporting cannot be read at the moment; try again") from error
 
-    async def journal_feed(self, after: int) -> tuple[bytes, int]:
-        """Lines of JSON about what came after an entry of the journal, and the entry from which to go on. Raises StoreDown."""
+    async def journal_feed(self, after: int, shard: int | None = None) -> tuple[bytes, int]:
+        """Lines of JSON about what came after an entry of the journal, and the entry from which to go on. Raises Refused, StoreDown."""
+        if shard:  # 0 is the one that there is
+            raise Refused("unknown_shard", 404, shards=[0])
         try:
             return await self.upwards.event_stream(after)
         except SQLAlchemyError as error:

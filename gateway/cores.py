@@ -27,9 +27,10 @@ from gateway.bus.follower import KEEP_S, Follower
 from gateway.bus.heard import Heard
 from gateway.bus.together import Stuck, together
 from gateway.clock import monotonic, utc_now
-from gateway.config import SHARD, Config
+from gateway.config import Config
 from gateway.config.console import ConsoleConfig
 from gateway.config.heartbeat import of_part
+from gateway.config.upward import of_shard
 from gateway.core.corrections import CorrectionWrite
 from gateway.core.register import Register
 from gateway.core.shards import CATCH_ALL, Shards
@@ -265,7 +266,8 @@ class Core:
             self_test=msgspec.structs.replace(config.self_test, enabled=False),
             dispatch=dispatch,
             heartbeat=heartbeat,
-            subscriber=tuple(msgspec.structs.replace(one, url=one.url.replace(SHARD, str(number))) for one in config.subscriber),
+            counterpart=tuple(of_shard(one, number) for one in config.counterpart),
+            subscriber=tuple(of_shard(one, number) for one in config.subscriber),
         )
 
     def shards_of(self, register: Register) -> Shards:

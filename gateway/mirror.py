@@ -78,6 +78,7 @@ from gateway.store.archive import Archive
 from gateway.store.reports import ReportBooks
 from gateway.store.store import Store, reason_of
 from gateway.telephone import Telephone, dial_metrics
+from gateway.upward.upwards import event_stream, without_core
 
 log = structlog.get_logger("console")
 
@@ -351,12 +352,27 @@ class Mirror:
         """How far each destination of reports has been told, by every shard for itself. Raises StoreDown."""
         if not self.config.subscriber and not self.config.counterpart:
             return []
-        asked = [self._asking.ask(shard, "upward", b"", list[dict[str, object]]) for shard in range(self.shards.count)]
-        return [row | {"name": f"{row['name']} · {shard}"} for shard, rows in enumerate(await asyncio.gather(*asked)) for row in rows]
+        told = await asyncio.gather(*(self._upward_of(shard) for shard in range(self.shards.count)))
+        return [row | {"name": f"{row['name']} · {shard}", "shard": shard} for shard, rows in enumerate(told) for row in rows]
 
-    async def journal_feed(self, after: int) -> tuple[bytes, int]:  # noqa: ARG002  one number cannot tell where eight journals stand
-        """Raises Refused."""
-        raise Refused("no_one_journal", 409)
+    async def _upward_of(self, shard: int) -> list[dict[str, object]]:
+        """As its owner says; while it has none, as its tables do. Raises StoreDown."""
+        if not self.replicas[shard].is_missing:
+            try:
+                rows: list[dict[str, object]] = await self._asking.ask(shard, "upward", b"", list[dict[str, object]])
+                return rows
+            except StoreDown:
+                pass  # it has just lost its owner, or the database is away: then the tables say that
+        return await self._looked_up(lambda _: without_core(self.config, ReportBooks(self.stores[shard].engine), self.now()), "")
+
+    async def journal_feed(self, after: int, shard: int | None = None) -> tuple[bytes, int]:
+        """Of one shard's journal, out of its table, whether it has an owner or not. Raises Refused, StoreDown."""
+        shards = list(range(self.shards.count))
+        if shard is None:  # one number cannot tell where eight journals stand
+            raise Refused("missing_shard", 400, shards=shards)
+        if shard not in shards:
+            raise Refused("unknown_shard", 404, shards=shards)
+        return await self._looked_up(lambda _: event_stream(ReportBooks(self.stores[shard].engine), after, shard), "")
 
     async def _looked_up(self, look: Callable[[str], T], name: str) -> T:
         try:

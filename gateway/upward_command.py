@@ -1,28 +1,32 @@
 """`gateway upward status | reconcile | resend`: how far others have been told, whether they have it all, and sending a period again.
 
-It reads beside a running gateway and writes nothing: what is sent again has the numbers and the content that it had.
+It reads beside a running gateway and writes nothing: what is sent again has the numbers and the content that it had. With [bus] every shard has
+told for itself: each is asked about at its own address, and who does not answer keeps nobody else from being asked.
 """
 
 import argparse
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from itertools import product
+from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.clock import from_micros, micros, utc_now
-from gateway.config import SHARD, Config, read_config
-from gateway.config.upward import CounterpartConfig, SubscriberConfig
+from gateway.config import Config, read_config
+from gateway.config.upward import CounterpartConfig, SubscriberConfig, of_shard
 from gateway.core.duty import CHINA
+from gateway.core.reported import DayFound
 from gateway.errors import GatewayError
 from gateway.journal_command import journals_of
 from gateway.store.reports import ReportBooks
 from gateway.upward.link import Failed, Link
 from gateway.upward.reconcile import compare, mend, of_batches, send_again
-from gateway.upward.upwards import link_of
+from gateway.upward.upwards import link_of, told_so_far
 
 Told = CounterpartConfig | SubscriberConfig
+T = TypeVar("T")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,23 +64,8 @@ def _status(args: argparse.Namespace) -> int:
         for store in stores:
             books = ReportBooks(store.engine)
             for one in _all(config):
-                _print(shard=store.ownership.shard, **_state(books, one))
+                _print(shard=store.ownership.shard, **told_so_far(books, one))
     return 0
-
-
-def _state(books: ReportBooks, one: Told) -> dict[str, object]:
-    """How far one destination has been told of one journal."""
-    cursor, batch = books.cursor(one.name), books.under_way(one.name)
-    return {
-        "name": one.name,
-        "kind": one.kind if isinstance(one, CounterpartConfig) else "subscriber",
-        "received": cursor.number if cursor else 0,
-        "received_at": from_micros(cursor.at) if cursor and cursor.number else None,
-        "under_way": [batch.first, batch.last] if batch else None,
-        "waiting_since": from_micros(batch.at_from) if batch else None,
-        "lag_entries": books.head() - cursor.seq if cursor else None,
-        "days": [msgspec.to_builtins(day) | {"at": from_micros(day.at)} for day in books.days(one.name)],
-    }
 
 
 def _reconcile(args: argparse.Namespace) -> int:
@@ -86,17 +75,23 @@ def _reconcile(args: argparse.Namespace) -> int:
         raise _unknown(args.counterpart, config.counterpart)
     day = args.day.isoformat()
     is_equal = True
-    with journals_of(config) as stores:  # with [bus] no counterpart may be configured: there is one journal
-        books = ReportBooks(stores[0].engine)
-        for one in chosen:
+    problems: list[str] = []
+    with journals_of(config) as stores:
+        for store, one in product(stores, chosen):
+            shard, books = store.ownership.shard, ReportBooks(store.engine)
 
-            async def work(link: Link, name: str = one.name) -> Any:
+            async def work(link: Link, books: ReportBooks = books, name: str = one.name) -> DayFound:
                 found, wanted = await compare(books, link, name, day)
                 return await mend(books, link, found, wanted) if args.resend else found
 
-            found = _with_link(one, config, work)
-            _print(**msgspec.to_builtins(found) | {"at": from_micros(found.at)})
+            try:
+                found = _with_link(one, shard, config, work)
+            except Silent as silent:
+                problems.append(str(silent))
+                continue
+            _print(shard=shard, **msgspec.to_builtins(found) | {"at": from_micros(found.at)})
             is_equal = is_equal and found.outcome in ("equal", "mended")
+    _raise_all(problems)
     return 0 if is_equal else 1
 
 
@@ -109,22 +104,34 @@ def _resend(args: argparse.Namespace) -> int:
     if until < args.since:
         raise GatewayError(f"--until {until} is before --since {args.since}: exchange them")
     since, end = (micros(datetime.combine(day, time(), CHINA)) for day in (args.since, until + timedelta(days=1)))
+    problems: list[str] = []
     with journals_of(config) as stores:
         for store in stores:
             shard, books = store.ownership.shard, ReportBooks(store.engine)
-            mine = msgspec.structs.replace(one, url=one.url.replace(SHARD, str(shard))) if shard is not None else one
 
             async def work(link: Link, books: ReportBooks = books) -> int:
                 batches = of_batches(books.of_time(one.name, since, end))
                 return await send_again(link, one.name, batches, needs_receipt=isinstance(one, CounterpartConfig))
 
-            _print(shard=shard, name=one.name, since=args.since, until=until, sent_again=_with_link(mine, config, work))
+            try:
+                sent_again = _with_link(one, shard, config, work)
+            except Silent as silent:
+                problems.append(str(silent))
+                continue
+            _print(shard=shard, name=one.name, since=args.since, until=until, sent_again=sent_again)
+    _raise_all(problems)
     return 0
 
 
-def _with_link(one: Told, config: Config, work: Callable[[Link], Coroutine[Any, Any, Any]]) -> Any:
-    async def with_link() -> Any:
-        link = link_of(one, config, lambda: utc_now().timestamp())
+class Silent(GatewayError):
+    """A destination does not answer as it should; what else is asked goes on."""
+
+
+def _with_link(one: Told, shard: int | None, config: Config, work: Callable[[Link], Coroutine[Any, Any, T]]) -> T:
+    """What came of it, at the address of this shard. Raises Silent."""
+
+    async def with_link() -> T:
+        link = link_of(of_shard(one, shard), config, lambda: utc_now().timestamp())
         try:
             return await work(link)
         finally:
@@ -133,7 +140,16 @@ def _with_link(one: Told, config: Config, work: Callable[[Link], Coroutine[Any, 
     try:
         return asyncio.run(with_link())
     except Failed as failed:
-        raise GatewayError(f"{one.name} does not answer as it should ({failed.reason}): see docs/guide/upward.md, or ask whoever runs it") from failed
+        whose = "" if shard is None else f" of shard {shard}"
+        raise Silent(
+            f"{one.name}{whose} does not answer as it should ({failed.reason}): see docs/guide/upward.md, or ask whoever runs it"
+        ) from failed
+
+
+def _raise_all(problems: Sequence[str]) -> None:
+    """Who was silent, after all others were asked. Raises GatewayError."""
+    if problems:
+        raise GatewayError("\n".join(problems))
 
 
 def _all(config: Config) -> tuple[Told, ...]:

@@ -5,7 +5,9 @@ that it gave a receipt for, keep one twice.
 
     simulate municipal --listen 127.0.0.1:9400 --secret-file municipal.secret --lose 7 --double 9
 
-Standard output has one JSON object a request: {"request", "status", "first", "last", "kept"}. It ends with SIGINT or SIGTERM.
+Every address is a sender of its own, with numbers of its own: /12349 of one machine, /12349/0, /12349/1, … of the shards of several.
+
+Standard output has one JSON object a request: {"request", "address", "status", "first", "last", "kept"}. It ends with SIGINT or SIGTERM.
 """
 
 import argparse
@@ -27,14 +29,15 @@ WINDOW_S = 300
 MAX_BODY = 16 << 20
 MAX_HEAD = 64 << 10
 DETAIL = 1000  # reports in one page of a detailed answer
+CHECKED = "/reconciliation"  # behind the address of reports: where it is asked what it has
 
 
 @dataclass(slots=True)
 class Municipal:
-    """What it has, by number, and how rude it is.
+    """What it has, by address and number, and how rude it is.
 
-    copies    number → lines as they came; two when it has no idea of idempotence
-    lose      numbers that it gives a receipt for and does not keep, once each; double: numbers that it keeps twice
+    senders   address (a path, as reports are posted to it) → number → lines as they came; two when it has no idea of idempotence
+    lose      numbers that it gives a receipt for and does not keep, once each, whoever sends them; double: numbers that it keeps twice
     slow_s    before each answer; nonsense: so many answers are 200 with a page of HTML; refuse: so many are 503
     """
 
@@ -45,7 +48,7 @@ class Municipal:
     slow_s: float = 0.0
     nonsense: int = 0
     refuse: int = 0
-    copies: dict[int, list[bytes]] = field(default_factory=dict)
+    senders: dict[str, dict[int, list[bytes]]] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     conflicts: list[int] = field(default_factory=list)  # the same number with another content: must never happen
     unsigned: int = 0
@@ -56,9 +59,17 @@ class Municipal:
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
+    def copies(self) -> dict[int, list[bytes]]:
+        """What the only sender has sent. Raises ValueError when there are several."""
+        if not self.senders:
+            return {}
+        (only,) = self.senders.values()
+        return only
+
+    @property
     def reports(self) -> list[dict[str, Any]]:
-        """What it has, in order of numbers."""
-        return [json.loads(self.copies[number][0]) for number in sorted(self.copies)]
+        """What it has, in order of addresses and numbers."""
+        return [json.loads(lines[0]) for _, sent in sorted(self.senders.items()) for _, lines in sorted(sent.items())]
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; a port of 0 becomes a free one, and the same after `stop`."""
@@ -105,20 +116,21 @@ class Municipal:
                 await asyncio.wait_for(self._gone.wait(), self.slow_s)
                 raise ConnectionResetError
         content = body if method == "POST" else f"GET {target}".encode()
+        address = urlsplit(target).path.removesuffix(CHECKED)
         if not self._is_signed(headers, content):
             self.unsigned += 1
-            return self._said(method, 401, {"reason": "bad_signature"})
+            return self._said(method, address, 401, {"reason": "bad_signature"})
         if self.refuse:
             self.refuse -= 1
-            return self._said(method, 503, {"reason": "maintenance"})
+            return self._said(method, address, 503, {"reason": "maintenance"})
         if self.nonsense:
             self.nonsense -= 1
-            self._said(method, 200, {})
+            self._said(method, address, 200, {})
             return 200, b"<html>Please log in</html>"
         if method == "POST":
-            return self._take(body)
+            return self._take(address, body)
         query = parse_qs(urlsplit(target).query)
-        return self._said(method, 200, self._has(query["day"][0], "detail" in query, int(query.get("after", ["0"])[0])))
+        return self._said(method, address, 200, self._has(address, query["day"][0], "detail" in query, int(query.get("after", ["0"])[0])))
 
     def _is_signed(self, headers: dict[str, str], content: bytes) -> bool:
         timestamp = headers.get("x-timestamp", "")
@@ -128,23 +140,23 @@ class Municipal:
 
     # --- what it does ------------------------------------------------------------------------------------------------
 
-    def _take(self, body: bytes) -> tuple[int, bytes]:
-        numbers = []
+    def _take(self, address: str, body: bytes) -> tuple[int, bytes]:
+        numbers, copies = [], self.senders.setdefault(address, {})
         for line in body.split(b"\n"):
             number = int(json.loads(line)["number"])
             numbers.append(number)
             if number in self.lose:
                 self.lose.discard(number)
                 continue
-            known = self.copies.get(number)
+            known = copies.get(number)
             if known is None:
-                self.copies[number] = [line, line] if number in self.double else [line]
+                copies[number] = [line, line] if number in self.double else [line]
             elif known[0] != line:
                 self.conflicts.append(number)
-        return self._said("POST", 200, {"received": max(numbers)}, first=numbers[0], last=numbers[-1])
+        return self._said("POST", address, 200, {"received": max(numbers)}, first=numbers[0], last=numbers[-1])
 
-    def _has(self, day: str, detail: bool, after: int) -> dict[str, Any]:
-        mine = [(number, lines) for number, lines in sorted(self.copies.items()) if json.loads(lines[0])["day"] == day]
+    def _has(self, address: str, day: str, detail: bool, after: int) -> dict[str, Any]:
+        mine = [(number, lines) for number, lines in sorted(self.senders.get(address, {}).items()) if json.loads(lines[0])["day"] == day]
         digests = {number: hashlib.sha256(lines[0]).hexdigest() for number, lines in mine}
         if detail:
             left = [(number, lines) for number, lines in mine if number > after]
@@ -153,8 +165,8 @@ class Municipal:
         whole = hashlib.sha256("".join(f"{digest}\n" for digest in digests.values()).encode()).hexdigest()
         return {"day": day, "count": len(mine), "digest": whole, "twice": [number for number, lines in mine if len(lines) > 1]}
 
-    def _said(self, method: str, status: int, answer: dict[str, Any], **more: int) -> tuple[int, bytes]:
-        said = {"request": method, "status": status, **more, "kept": len(self.copies)}
+    def _said(self, method: str, address: str, status: int, answer: dict[str, Any], **more: int) -> tuple[int, bytes]:
+        said = {"request": method, "address": address, "status": status, **more, "kept": len(self.senders.get(address, {}))}
         self.requests.append(said)
         if self.tell is not None:
             self.tell(said)
@@ -164,7 +176,7 @@ class Municipal:
 def main(arguments: list[str] | None = None) -> int:
     """The command; gives the exit code."""
     found = argparse.ArgumentParser(prog="simulate municipal", description="A municipal system that takes the gateway's reports.")
-    found.add_argument("--listen", default="127.0.0.1:9400", metavar="HOST:PORT", help="default %(default)s; reports at any path")
+    found.add_argument("--listen", default="127.0.0.1:9400", metavar="HOST:PORT", help="default %(default)s; reports at any path, each a sender")
     found.add_argument("--secret-file", type=Path, required=True, help="the secret shared with the gateway")
     found.add_argument("--lose", type=int, action="append", default=[], metavar="NUMBER", help="give a receipt for it and do not keep it, once")
     found.add_argument("--double", type=int, action="append", default=[], metavar="NUMBER", help="keep it twice")

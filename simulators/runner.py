@@ -403,15 +403,14 @@ class _Run:
         """ "" = the municipal system has every report, gapless and once, of every incident that was ordered for, and nothing waits."""
         municipal, operator = self.seen.municipal, self.seen.operator
         assert municipal is not None
-        numbers = sorted(municipal.copies)
+        sent = [sorted(copies) for copies in municipal.senders.values()]
         missing = {order.incident for order in self.world.orders()} - {str(report.get("incident")) for report in municipal.reports}
         waits = await operator.metric("gateway_upward_lag_entries") if operator is not None else None
         if missing or waits != 0:
             return f"{len(missing)} incident(s) that it never heard of; {waits} entries wait"
-        if numbers != list(range(1, len(numbers) + 1)) or municipal.conflicts or municipal.unsigned:
-            return (
-                f"{len(numbers)} report(s), the last number is {numbers[-1:]}, {len(municipal.conflicts)} conflict(s), {municipal.unsigned} unsigned"
-            )
+        if any(numbers != list(range(1, len(numbers) + 1)) for numbers in sent) or municipal.conflicts or municipal.unsigned:
+            ends = [(len(numbers), *numbers[-1:]) for numbers in sent]
+            return f"report(s) and the last number: {ends}; {len(municipal.conflicts)} conflict(s), {municipal.unsigned} unsigned"
         return ""
 
     def _whole(self, label: str, held: bool, reason: str) -> None:

@@ -159,7 +159,7 @@ class Witnesses:
         if self.neighbourhood is not None:
             found |= self.neighbourhood.sources()
         if self.municipal is not None:
-            found["municipal"] = {"sent": len(self.municipal.copies), "requests": len(self.municipal.requests)}
+            found["municipal"] = {"sent": len(self.municipal.reports), "requests": len(self.municipal.requests)}
         if self.pbx is not None:
             found["calls"] = {"sent": len(self.pbx.calls), "packets": self.pbx.packets}
             for call in self.pbx.calls:

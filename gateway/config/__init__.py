@@ -79,7 +79,6 @@ OUR_BOOKS = (
 BUILT_IN_PROFILES = ("gbt33358", "tsa", "nena")  # gateway.service_level has their figures
 _TOLD = (Group.PERSON, Group.ENVIRONMENT, Group.DEVICE, Group.LIFE, Group.TELEPHONE, Group.SUBJECTLESS)
 SIGN_KINDS = frozenset(kind.value for kind, facts in KINDS.items() if facts.group in _TOLD)  # what may count as a sign of life
-SHARD = "{shard}"  # in addresses of subscribers: with [bus] every shard tells for itself
 STORES = ("sqlite", "postgresql", "postgresql+psycopg")
 
 
@@ -441,13 +440,7 @@ def _check_bus(config: Config, reader: TomlReader) -> None:
     if config.self_test.station:
         what = "is a stage of whoever tests the lines, and with [bus] edges do, while orders leave from cores"
         reader.add("self_test.station", what, "leave it empty; gateway_orders_oldest_pending_seconds tells of orders that do not leave")
-    for number in range(1, len(config.counterpart) + 1):
-        what = "wants reports in one numbering, and with [bus] every shard has a journal with numbers of its own"
-        reader.add(f"counterpart[{number}]", what, "leave it out; `gateway report month` and `gateway export` count all shards")
-    for number, subscriber in enumerate(config.subscriber, 1):
-        if SHARD not in subscriber.url:
-            what = "is one address, and with [bus] every shard numbers what it tells for itself: they would look like repeats"
-            reader.add(f"subscriber[{number}].url", what, f"write {SHARD} in it where the number of the shard shall stand")
+    upward.check_shards(config.counterpart, config.subscriber, reader)
 
 
 def _check_names(config: Config, reader: TomlReader) -> None:

@@ -49,7 +49,7 @@ def _answers(*statuses: int) -> Json:
 
 
 _READING = (200, 400, 403, 404, 503)
-_NUMBERS = frozenset(("since", "wait"))
+_NUMBERS = frozenset(("since", "wait", "shard"))
 
 
 def _get(summary: str, *statuses: int, parameters: tuple[str, ...] = ()) -> Json:
@@ -379,7 +379,10 @@ def document() -> Json:
     }
     paths["/api/v1/upward"] = _get("how far each municipal counterpart and subscriber has been told, and the days compared", 503)
     paths["/api/v1/journal-feed"] = _get(
-        "events and key nodes after a journal entry, lines of JSON without persons; X-Next: from where to go on", *(400, 503), parameters=("after",)
+        "events and key nodes after a journal entry, lines of JSON without persons; X-Next: from where to go on."
+        " shard: whose journal, where several machines have several",
+        *(400, 404, 503),
+        parameters=("after", "shard"),
     )
     paths["/api/v1/spare/{what}"] = _get(
         "what a warm spare asks for: begin, base, log, head or files; the token of spare.token_file, and never in the clear."

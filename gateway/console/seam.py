@@ -223,8 +223,10 @@ class House(Protocol):
         """How far each destination of reports has been told. Raises StoreDown."""
         ...
 
-    async def journal_feed(self, after: int) -> tuple[bytes, int]:
-        """Lines of JSON about what came after an entry of the journal, and the entry from which to go on. Raises StoreDown."""
+    async def journal_feed(self, after: int, shard: int | None = None) -> tuple[bytes, int]:
+        """Lines of JSON about what came after an entry of the journal, and the entry from which to go on. shard: whose journal, of several.
+
+        Raises Refused (missing_shard, unknown_shard), StoreDown."""
         ...
 
     async def recall(self, incident_id: str) -> None:

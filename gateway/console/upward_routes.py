@@ -6,6 +6,9 @@ from starlette.routing import Route
 
 from gateway.console.asking import answered, place
 from gateway.console.seam import House
+from gateway.errors import Refused
+
+SHARD_DIGITS = 3  # there are 256 at most
 
 
 class UpwardRoutes:
@@ -23,6 +26,14 @@ class UpwardRoutes:
         return answered({"destinations": await self._house.upward()})
 
     async def journal_feed(self, request: Request) -> Response:
-        """Lines of JSON without persons, from after an entry of the journal; X-Next says from where to go on."""
-        lines, following = await self._house.journal_feed(place(request))
+        """Lines of JSON without persons, from after an entry of the journal; X-Next says from where to go on. shard: whose, of several."""
+        lines, following = await self._house.journal_feed(place(request), _shard(request))
         return Response(lines, media_type="application/x-ndjson", headers={"x-next": str(following)})
+
+
+def _shard(request: Request) -> int | None:
+    """Whose journal; None: not said. Raises Refused: bad_shard."""
+    shard = request.query_params.get("shard") or ""
+    if shard and not (shard.isascii() and shard.isdecimal() and len(shard) <= SHARD_DIGITS):
+        raise Refused("bad_shard", 400)
+    return int(shard) if shard else None

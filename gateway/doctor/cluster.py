@@ -1,4 +1,5 @@
-"""Several machines ([bus]): the servers of the bus one by one, the streams, who owns which shard, what PostgreSQL allows, and every edge's lines."""
+"""Several machines ([bus]): the servers of the bus one by one, the streams, who owns which shard, what PostgreSQL allows, every edge's lines,
+and whether reports are made with one key everywhere."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from gateway.edge import LineNews
 from gateway.errors import ConfigError
 from gateway.journal_command import SHARDS_THERE
 from gateway.store.ownership import owned, positions
+from gateway.store.reports import ReportBooks
 from gateway.store.store import reason_of
+from gateway.upward.pseudonyms import is_other_key, key_of
 
 TOPIC = "cluster"
 FULL = 0.8  # of a stream's room: an hour of a quiet province is far below
@@ -40,6 +43,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     streams = {one.shard: one for one in found.streams}
     yield from _streams(patient, found)
     yield from _shards(patient, streams)
+    yield from _keys(patient)
     if streams:
         yield from _edges(patient, found)
 
@@ -119,6 +123,31 @@ def _shards(patient: Patient, streams: dict[int, Stream]) -> Iterator[Finding]:
         yield bad(TOPIC, f"shard {shard}", "shard_behind", messages=messages)
     if not unowned and not behind:
         yield good(TOPIC, "shards", "shards_owned", count=count)
+
+
+def _keys(patient: Patient) -> Iterator[Finding]:
+    """Is the key of pseudonyms on this machine the one that the shards' reports were made with?"""
+    config = patient.config
+    named = [one for one in config.counterpart if one.pseudonym_key_file]
+    if not named or patient.is_sqlite or patient.engine is None:
+        return
+    try:
+        others = {
+            one.name: [what for what, store in patient.journals if is_other_key(ReportBooks(store.engine), one.name, key_of(one, config))]
+            for one in named
+        }
+    except SQLAlchemyError as error:
+        yield unknown(TOPIC, "pseudonyms", "shards_untold", reason=reason_of(error))
+        return
+    except ConfigError as error:
+        yield from (bad(TOPIC, "pseudonyms", "config_fault", problem=problem) for problem in error.problems)
+        return
+    for one in named:
+        if others[one.name]:
+            facts = {"file": one.pseudonym_key_file, "shards": ", ".join(others[one.name])}
+            yield bad(TOPIC, f"counterpart {one.name}", "pseudonym_key_other", **facts)
+        else:
+            yield good(TOPIC, f"counterpart {one.name}", "pseudonym_key_same", file=one.pseudonym_key_file)
 
 
 def _edges(patient: Patient, found: Examined) -> Iterator[Finding]:

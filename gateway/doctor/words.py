@@ -712,6 +712,13 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
         "只允许 {allowed} 个连接，大约需要 {wanted} 个（分片数乘以进程数）",
         "ALTER SYSTEM SET max_connections = {wanted}; 然后 systemctl restart postgresql",
     ),
+    "pseudonym_key_same": ("{file} gives the pseudonyms that were reported", "", "{file} 与已上报的化名一致", ""),
+    "pseudonym_key_other": (
+        "{file} is not the key that {shards} reported with: persons that they know would be told as new ones from this machine",
+        "put the file of the other machines here (or out of the backup), and restart the core",
+        "{file} 不是 {shards} 上报时所用的密钥：由本机上报时，对方已知的人会变成新人",
+        "把其他机器上（或备份中）的该文件放到这里，并重启核心",
+    ),
     "edge_good": ("{count} lines", "", "{count} 条线路", ""),
     "edge_silent": (
         "is not heard over the bus: nobody listens on {lines}",

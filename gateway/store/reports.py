@@ -99,6 +99,12 @@ class ReportBooks:
             chosen = select(report_outbox).where(report_outbox.c.name == name, report_outbox.c.sent_at.is_(None))
             return _outgoing(connection.execute(chosen.order_by(report_outbox.c.first).limit(1)).first())
 
+    def newest(self, name: str, limit: int) -> list[Outgoing]:
+        """What was prepared last, with or without a receipt, newest first."""
+        with self._engine.connect() as connection:
+            chosen = select(report_outbox).where(report_outbox.c.name == name).order_by(report_outbox.c.first.desc()).limit(limit)
+            return [found for row in connection.execute(chosen) if (found := _outgoing(row)) is not None]
+
     def of_day(self, name: str, day: str) -> Iterator[Outgoing]:
         """What was sent for one local day, with its receipt, in order; a batch at a time in memory."""
         yield from self._several(name, report_outbox.c.day == day)

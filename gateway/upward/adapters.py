@@ -195,6 +195,7 @@ def _filled(body: Json) -> Json:
     return {name: value for name, value in body.items() if value not in (None, "", [], ())}
 
 
-def line_of(number: int, day: str, entry: Entry, body: Json) -> bytes:
-    """One report as it leaves: a line of JSON without the line's end."""
-    return msgspec.json.encode({"number": number, "event": entry.seq, "at": from_micros(entry.at), "day": day, **body})
+def line_of(number: int, day: str, entry: Entry, body: Json, shard: int | None = None) -> bytes:
+    """One report as it leaves: a line of JSON without the line's end. shard: of several, whose number and whose journal's entry it is."""
+    whose = {} if shard is None else {"shard": shard}
+    return msgspec.json.encode({**whose, "number": number, "event": entry.seq, "at": from_micros(entry.at), "day": day, **body})

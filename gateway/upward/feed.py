@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class Feed:
-    """Cursor, batch under way and counts of one destination."""
+    """Cursor, batch under way and counts of one destination. shard: whose journal it is, of several."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Feed:
         adapter: Adapter,
         now: Callable[[], datetime],
         threads: Executor,
+        shard: int | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -69,6 +70,7 @@ class Feed:
         self.is_idle = False  # everything that there is has been told
         self._adapter = adapter
         self._threads = threads
+        self._shard = shard
         self._retry_s = FIRST_RETRY_S
         self._saved_seq = 0
 
@@ -163,7 +165,7 @@ class Feed:
                 if lines and (of_day != day or len(lines) == self.config.batch):
                     break
                 day = of_day
-                lines.append(line_of(cursor.number + len(lines) + 1, day, entry, body))
+                lines.append(line_of(cursor.number + len(lines) + 1, day, entry, body, self._shard))
                 told.append(entry.at)
             seq = entry.seq
         if not lines:

@@ -1,20 +1,19 @@
 """All destinations of one house: started and stopped with it, compared once a day, seen in metrics and in `GET /api/v1/upward`."""
 
 import asyncio
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.clock import utc_now
+from gateway.clock import from_micros, utc_now
 from gateway.config import MIN_SECRET, Config
 from gateway.config.upward import CounterpartConfig, SubscriberConfig
 from gateway.core.duty import CHINA
@@ -25,6 +24,7 @@ from gateway.store.reports import ReportBooks
 from gateway.upward.adapters import adapter_of, event_body, line_of
 from gateway.upward.feed import Feed, Write, day_of
 from gateway.upward.link import Failed, Link
+from gateway.upward.pseudonyms import is_other_key, key_of
 from gateway.upward.reconcile import compare, mend
 
 log = structlog.get_logger("upward")
@@ -34,24 +34,43 @@ LOOK_BACK = 7  # days that are compared again until they are equal
 LOOK_S = 60.0
 RETRY_S = 3600.0  # a day that could not be compared
 FEED_PAGE = 200  # entries read for one page of the event stream
-KEY_FILE = "pseudonym.key"
 
 
 class Upwards:
-    """The feeds, and who looks after them. `head`: the last entry of the journal. Raises ConfigError for a secret that cannot be read."""
+    """The feeds, and who looks after them. `head`: the last entry of the journal; `shard`: whose it is, of several. Raises ConfigError for a
+    secret that cannot be read."""
 
-    def __init__(self, config: Config, engine: Engine, write: Write, head: Callable[[], int], now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        write: Write,
+        head: Callable[[], int],
+        now: Callable[[], datetime] = utc_now,
+        shard: int | None = None,
+    ) -> None:
         self.books = ReportBooks(engine)
         self._write = write
         self._head = head
         self._now = now
+        self._shard = shard
         self._threads = ThreadPoolExecutor(1, "upward")
         self._tried: dict[tuple[str, str], datetime] = {}
         self._found: dict[str, DayFound] = {}  # the last comparison of each
-        key = _key(config.data_folder) if config.counterpart else b""
         told: tuple[CounterpartConfig | SubscriberConfig, ...] = (*config.counterpart, *config.subscriber)
+        self._keys = {one.name: key_of(one, config) for one in told}
         self.feeds = [
-            Feed(one, self.books, write, link_of(one, config, lambda: now().timestamp()), adapter_of(one, key), now, self._threads) for one in told
+            Feed(
+                one,
+                self.books,
+                write,
+                link_of(one, config, lambda: now().timestamp()),
+                adapter_of(one, self._keys[one.name]),
+                now,
+                self._threads,
+                shard,
+            )
+            for one in told
         ]
 
     def changed(self, _: object) -> None:
@@ -62,6 +81,7 @@ class Upwards:
     async def run(self) -> None:
         """Until cancelled. Every destination has a task of its own, so that none waits for another."""
         try:
+            await self._prove_keys()
             async with asyncio.TaskGroup() as tasks:
                 for feed in self.feeds:
                     tasks.create_task(feed.run(), name=f"upward {feed.name}")
@@ -70,6 +90,20 @@ class Upwards:
             for feed in self.feeds:
                 await feed.link.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _prove_keys(self) -> None:
+        """Say so when known persons will be told as new ones: what was told before tells another key. Nobody waits for it."""
+        for feed in self.feeds:
+            if not (key := self._keys[feed.name]):
+                continue
+            try:
+                is_other = await asyncio.get_running_loop().run_in_executor(self._threads, is_other_key, self.books, feed.name, key)
+            except SQLAlchemyError as error:
+                log.warning("the key of pseudonyms is not proven", to=feed.name, reason=type(error).__name__)
+                continue
+            if is_other:
+                feed.failures["other_key"] += 1
+                log.error("other_key: persons that they know are told as new ones; put the key of before back", to=feed.name)
 
     # --- the comparing of days ---------------------------------------------------------------------------------------
 
@@ -153,17 +187,7 @@ class Upwards:
 
     async def event_stream(self, after: int) -> tuple[bytes, int]:
         """(lines of JSON, the entry up to which they tell) after a journal entry: what supervision would be told, to be read at leisure."""
-        return await asyncio.to_thread(self._event_stream, after)
-
-    def _event_stream(self, after: int) -> tuple[bytes, int]:
-        entries = self.books.page(after, FEED_PAGE)
-        incidents = self.books.incidents({entry.incident for entry in entries if entry.incident})
-        lines = []
-        for entry in entries:
-            body = event_body(entry, incidents.get(entry.incident or ""))
-            if body is not None:
-                lines.append(line_of(entry.seq, day_of(entry), entry, body) + b"\n")
-        return b"".join(lines), entries[-1].seq if entries else after
+        return await asyncio.to_thread(event_stream, self.books, after, self._shard)
 
     def collector(self) -> Collector:
         """For the metrics."""
@@ -190,6 +214,45 @@ class Upwards:
         yield from (behind, late, sent, failures, unequal)
 
 
+def event_stream(books: ReportBooks, after: int, shard: int | None = None) -> tuple[bytes, int]:
+    """As Upwards.event_stream, of any journal. Blocks; raises SQLAlchemyError."""
+    entries = books.page(after, FEED_PAGE)
+    incidents = books.incidents({entry.incident for entry in entries if entry.incident})
+    lines = []
+    for entry in entries:
+        body = event_body(entry, incidents.get(entry.incident or ""))
+        if body is not None:
+            lines.append(line_of(entry.seq, day_of(entry), entry, body, shard) + b"\n")
+    return b"".join(lines), entries[-1].seq if entries else after
+
+
+def told_so_far(books: ReportBooks, one: CounterpartConfig | SubscriberConfig) -> dict[str, Any]:
+    """How far one destination has been told of one journal, by its tables alone. Blocks; raises SQLAlchemyError."""
+    cursor, batch = books.cursor(one.name), books.under_way(one.name)
+    return {
+        "name": one.name,
+        "kind": one.kind if isinstance(one, CounterpartConfig) else "subscriber",
+        "received": cursor.number if cursor else 0,
+        "received_at": from_micros(cursor.at) if cursor and cursor.number else None,
+        "under_way": [batch.first, batch.last] if batch else None,
+        "waiting_since": from_micros(batch.at_from) if batch else None,
+        "lag_entries": books.head() - cursor.seq if cursor else None,
+        "days": [msgspec.to_builtins(day) | {"at": from_micros(day.at)} for day in books.days(one.name)],
+    }
+
+
+def without_core(config: Config, books: ReportBooks, now: datetime) -> list[dict[str, Any]]:
+    """As Upwards.view, of a shard that nobody owns at the moment: what waits there waits for a core. Blocks; raises SQLAlchemyError."""
+    rows = []
+    told: tuple[CounterpartConfig | SubscriberConfig, ...] = (*config.counterpart, *config.subscriber)
+    for one in told:
+        row = told_so_far(books, one)
+        since = row.pop("waiting_since")
+        lag_s = round((now - since).total_seconds(), 1) if since is not None else 0.0
+        rows.append(row | {"lag_s": max(0.0, lag_s), "lag_entries": row["lag_entries"] or 0, "failing": "no_core", "failures": {}})
+    return rows
+
+
 def _days_before(local: datetime) -> list[str]:
     return [(local.date() - timedelta(days=back)).isoformat() for back in range(1, LOOK_BACK + 1)]
 
@@ -211,18 +274,3 @@ def link_of(one: CounterpartConfig | SubscriberConfig, config: Config, clock: Ca
         raise ConfigError([f"{config.path}: {section} {one.name}: secret_file: {error}"]) from error
     reconciliation = one.reconciliation if isinstance(one, CounterpartConfig) else ""
     return Link(one.url, secret, one.timeout_s, clock, reconciliation, config.gateway.district)
-
-
-def _key(folder: Path) -> bytes:
-    """The key of pseudonyms, made at the first start and ours alone. Whoever loses it reports known persons as new ones."""
-    file = folder / KEY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
-                made.write(secrets.token_hex(32))
-        except FileExistsError:
-            pass
-        return read_secret(file, MIN_SECRET)
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"the key of pseudonyms {file} cannot be read or made ({error}): correct gateway.data, or the rights of it"]) from error

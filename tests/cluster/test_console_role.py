@@ -218,7 +218,7 @@ async def _what_cannot_be_done_is_refused_in_words(one: Page, incidents: list[st
     merged = await one.act(first, "merge", into=elsewhere)
     assert (merged.status_code, merged.json()["reason"]) == (409, "other_shard"), merged.text
     feed = await one.http.get("/api/v1/journal-feed")
-    assert (feed.status_code, feed.json()["reason"]) == (409, "no_one_journal"), feed.text
+    assert (feed.status_code, feed.json()["reason"]) == (400, "missing_shard"), feed.text
 
 
 async def _an_edge_takes_its_lines_along(cluster: Cluster, one: Page, other: Page) -> None:

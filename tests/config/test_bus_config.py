@@ -6,8 +6,11 @@ import pytest
 
 from gateway.config import Config, examine_config
 from gateway.config.heartbeat import HeartbeatConfig, of_part
+from gateway.config.upward import of_shard
 
 BUS = '[store]\nurl = "postgresql://gateway@db/gateway"\n[bus]\nservers = ["nats://a:4222"]\nreplicas = 1\n'
+KEY = 'pseudonym_key_file = "secret"\n'
+COUNTERPART = f'[[counterpart]]\nname = "city"\nkind = "management"\nurl = "https://city.example/{{shard}}"\nsecret_file = "secret"\n{KEY}'
 LINE = '[[line]]\nname = "pbx"\ncodec = "ami"\nconnect = "tcp:127.0.0.1:5038"\nedge = "north"\n'
 
 
@@ -26,11 +29,9 @@ def problems(folder: Path, text: str) -> list[str]:
         ('[heartbeat]\nurl = "https://watch.example/ping"\n', "heartbeat.url", "{part}"),
         ("[heartbeat]\nsystemd = true\n", "heartbeat.systemd", "write false"),
         ('[self_test]\nstation = "test"\nchannel = "webhook"\naddress = "https://h/"\n', "self_test.station", "leave it empty"),
-        (
-            '[[counterpart]]\nname = "city"\nkind = "management"\nurl = "https://city.example/12349"\nsecret_file = "secret"\n',
-            "counterpart[1]",
-            "gateway report month",
-        ),
+        (COUNTERPART.replace("/{shard}", ""), "counterpart[1].url", "{shard}"),
+        (COUNTERPART + 'reconciliation = "https://city.example/has"\n', "counterpart[1].reconciliation", "{shard}"),
+        (COUNTERPART.replace(KEY, ""), "counterpart[1].pseudonym_key_file", "the same on every machine"),
         ('[[subscriber]]\nname = "app"\nurl = "https://app.example/hook"\nsecret_file = "secret"\n', "subscriber[1].url", "{shard}"),
     ],
 )
@@ -47,6 +48,19 @@ def test_a_cluster_with_a_switch_for_each_part_has_no_fault(tmp_path: Path) -> N
     switch = '[heartbeat]\nurl = "https://watch.example/{part}"\n'
     more = f'{switch}[[subscriber]]\nname = "app"\nurl = "https://app.example/{{shard}}"\nsecret_file = "secret"\n'
     assert problems(tmp_path, BUS + more + LINE) == []
+
+
+def test_a_cluster_reports_from_every_shard_at_an_address_of_its_own(tmp_path: Path) -> None:
+    checked = COUNTERPART + 'reconciliation = "https://city.example/has/{shard}"\n'
+    portal = COUNTERPART.replace("management", "portal").replace(KEY, "").replace('"city"', '"portal"')
+    assert problems(tmp_path, BUS + checked + portal + LINE) == [], "who is told of no persons needs no key"
+    config = examine_config(tmp_path / "gateway.toml")[0]
+    there = [of_shard(one, 3) for one in config.counterpart]
+    assert [(one.url, one.reconciliation) for one in there] == [
+        ("https://city.example/3", "https://city.example/has/3"),
+        ("https://city.example/3", ""),
+    ]
+    assert of_shard(config.counterpart[0], None) == config.counterpart[0]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from gateway.config import read_config
 from gateway.errors import ConfigError
 
 COUNTERPART = '[[counterpart]]\nname = "city"\nkind = "portal"\nurl = "https://city.example/in"\nsecret_file = "s"\n'
+RECORDS = COUNTERPART.replace("portal", "management")
 SUBSCRIBER = '[[subscriber]]\nname = "app"\nurl = "https://app.example/in"\nsecret_file = "s"\n'
 PLATFORM = '[[platform]]\nname = "province"\nsecret_file = "s"\n'
 
@@ -23,6 +24,9 @@ BAD = [
     (COUNTERPART + "batch = 0", "counterpart[1].batch", "1"),
     (COUNTERPART.replace('"s"', '"short"'), "counterpart[1].secret_file", "at least 16 bytes"),
     (COUNTERPART.replace('"s"', '"gone"'), "counterpart[1].secret_file", "no file"),
+    (RECORDS + 'pseudonym_key_file = "gone"', "counterpart[1].pseudonym_key_file", "no file"),
+    (RECORDS + 'pseudonym_key_file = "short"', "counterpart[1].pseudonym_key_file", "at least 16 bytes"),
+    (COUNTERPART + 'pseudonym_key_file = "s"', "counterpart[1].pseudonym_key_file", "is told of no persons"),
     (SUBSCRIBER + 'kinds = ["tea"]', "subscriber[1].kinds", "tea"),
     (SUBSCRIBER + 'platform = "nobody"', "subscriber[1].platform", "[[platform]]"),
     (PLATFORM * 2, "platform[2].name", "name of its own"),

@@ -293,8 +293,8 @@ class FakeHouse:
     async def upward(self) -> list[dict[str, object]]:
         return []
 
-    async def journal_feed(self, after: int) -> tuple[bytes, int]:
-        return b"", after
+    async def journal_feed(self, after: int, shard: int | None = None) -> tuple[bytes, int]:
+        return b"", after + 100 * (shard or 0)
 
     def machinery(self) -> dict[str, object]:
         return {"rejected": [{"line": "corridor", "reason": "malformed", "count": 3}], "queues": {"orders": 0}}

@@ -154,5 +154,10 @@ async def test_a_city_that_goes_away_and_a_gateway_that_is_killed(tmp_path: Path
         lines = [json.loads(line) for line in stream.text.splitlines()]
         assert {line["incident"] for line in lines if line["kind"] == "sos"} <= city.cried()
         assert int(stream.headers["x-next"]) >= lines[-1]["event"]
+        assert not any("shard" in line for line in lines)
+        for shard, status_code in (("0", 200), ("1", 404), ("x", 400)):
+            answer = await house.get("/api/v1/journal-feed", after=0, shard=shard)
+            assert answer is not None
+            assert answer.status_code == status_code, "there is one journal, which is the first"
         assert (await asyncio.to_thread(house.run, "upward", "reconcile", day, "nobody")).returncode == 1
         witness.close()

@@ -127,17 +127,59 @@ async def test_one_that_hangs_delays_no_other(tmp_path: Path) -> None:
 
 async def test_the_key_of_pseudonyms_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:
     with StoredRoom(tmp_path / "room") as room:
-        first = upwards_of(room, tmp_path, counterpart(1))
+        portal = upwards_of(room, tmp_path, counterpart(1))
+        assert not (tmp_path / "var").exists(), "who is told of no persons needs none"
+        records = counterpart(1, kind="management")
+        first = upwards_of(room, tmp_path, records)
         key = tmp_path / "var" / "pseudonym.key"
         made = key.read_bytes()
         assert key.stat().st_mode & 0o777 == 0o600
-        second = upwards_of(room, tmp_path, counterpart(1))
+        second = upwards_of(room, tmp_path, records)
         assert key.read_bytes() == made
         key.write_text("short")
         with pytest.raises(ConfigError, match="key of pseudonyms"):
-            upwards_of(room, tmp_path, counterpart(1))
-        await close(first)
-        await close(second)
+            upwards_of(room, tmp_path, records)
+        for one in (portal, first, second):
+            await close(one)
+
+
+async def test_a_key_that_is_named_is_the_same_in_every_data_folder(tmp_path: Path) -> None:
+    told = []
+    for number in (1, 2):
+        folder = tmp_path / f"machine-{number}"
+        with StoredRoom(folder / "room") as room:
+            (folder / "city.key").write_text("an invented key on every machine\n")
+            async with city(room) as there:
+                upwards = upwards_of(room, folder, counterpart(there.port, kind="management", pseudonym_key_file="city.key"))
+                await room.story("w-wang")
+                await drain(upwards)
+                told.append({report["person"] for report in there.reports if "person" in report})
+                await close(upwards)
+        assert not (folder / "var").exists(), "none is made beside it"
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+
+
+async def test_another_key_is_noticed_by_what_was_told_before(tmp_path: Path) -> None:
+    with StoredRoom(tmp_path / "room") as room:
+        (tmp_path / "city.key").write_text("an invented key on every machine")
+        async with city(room) as there:
+            records = counterpart(there.port, kind="management", pseudonym_key_file="city.key")
+
+            async def failures() -> dict[str, int]:
+                upwards = upwards_of(room, tmp_path, records)
+                await upwards._prove_keys()
+                await drain(upwards)
+                await close(upwards)
+                return dict(upwards.feeds[0].failures)
+
+            assert await failures() == {}, "nobody was told anything"
+            await room.story("w-wang")
+            assert await failures() == {}
+            assert {"person" in report for report in there.reports} == {True}
+            assert await failures() == {}, "the same key"
+            (tmp_path / "city.key").write_text("an invented key of one machine alone")
+            assert await failures() == {"other_key": 1}
 
 
 async def test_who_has_reports_without_end_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
