@@ -57,6 +57,8 @@ def _differing(one: Config, other: Config) -> Iterator[str]:
         ("gateway.district", [config.gateway.district for config in (one, other)]),
     ]
     alike += [(f"dispatch.{way}", [config.order_lines.get(way) for config in (one, other)]) for way in ("phone", "sip", "modem")]
+    alike.append(("counterpart", [[(told.name, told.kind, told.url, told.reconciliation) for told in config.counterpart] for config in (one, other)]))
+    alike.append(("subscriber", [[(told.name, told.url) for told in config.subscriber] for config in (one, other)]))
     for key, found in alike:
         if found[0] != found[1]:
             yield key

@@ -23,8 +23,8 @@ LOOKED_AT = 5  # batches that were prepared last: one alone may have told of unk
 
 
 class _Report(msgspec.Struct):
-    incident: str
-    version: int
+    incident: str = ""
+    version: int = 0
     person: str | None = None
 
 

@@ -103,3 +103,16 @@ def test_a_machine_that_does_not_order_by_the_same_line_is_named(tmp_path: Path)
     core, edge = configuration(tmp_path, "core.toml", modem, ways), configuration(tmp_path, "edge.toml", modem)
     assert "dispatch.modem" in check(core, edge)
     assert "dispatch.modem" not in check(core, configuration(tmp_path, "same.toml", modem, ways))
+
+
+def test_a_machine_that_reports_otherwise_is_named(tmp_path: Path) -> None:
+    """Whichever core owns a shard, the city must hear of it."""
+    (tmp_path / "secret").write_text("an invented secret")
+    city = '[[counterpart]]\nname = "city"\nkind = "portal"\nurl = "https://city.example/{shard}"\nsecret_file = "secret"\n'
+    app = '[[subscriber]]\nname = "app"\nurl = "https://app.example/{shard}"\nsecret_file = "secret"\n'
+    one = configuration(tmp_path, "one.toml", "", city + app)
+    assert "must have alike" not in check(one, configuration(tmp_path, "same.toml", "", city + app))
+    assert "must have alike: counterpart" in check(
+        one, configuration(tmp_path, "other.toml", "", city.replace("city.example", "province.example") + app)
+    )
+    assert "counterpart, subscriber" in check(one, configuration(tmp_path, "none.toml", ""))

@@ -9,6 +9,7 @@ import pytest
 from waiting import wait_until
 
 from gateway.config import Config, GatewayConfig
+from gateway.config.upward import CounterpartConfig
 from gateway.errors import ConfigError
 from gateway.upward import reconcile
 from gateway.upward.link import Detail, Failed, Reported, Summary
@@ -166,8 +167,8 @@ async def test_another_key_is_noticed_by_what_was_told_before(tmp_path: Path) ->
         async with city(room) as there:
             records = counterpart(there.port, kind="management", pseudonym_key_file="city.key")
 
-            async def failures() -> dict[str, int]:
-                upwards = upwards_of(room, tmp_path, records)
+            async def failures(one: CounterpartConfig = records) -> dict[str, int]:
+                upwards = upwards_of(room, tmp_path, one)
                 await upwards._prove_keys()
                 await drain(upwards)
                 await close(upwards)
@@ -175,6 +176,9 @@ async def test_another_key_is_noticed_by_what_was_told_before(tmp_path: Path) ->
 
             assert await failures() == {}, "nobody was told anything"
             await room.story("w-wang")
+            assert await failures(counterpart(there.port, name="other")) == {}
+            assert await failures(msgspec.structs.replace(records, name="other")) == {}, "it was told of no persons before"
+            there.senders.clear()
             assert await failures() == {}
             assert {"person" in report for report in there.reports} == {True}
             assert await failures() == {}, "the same key"
