@@ -194,14 +194,37 @@ class MqttSession:
         """Say goodbye if there is somebody to say it to; afterwards the socket is closed."""
         self._cancel_ping_guard()
         try:
-            if self._paho.socket() is not None:
-                if self._queued:
-                    self._write()  # receipts of this very turn go before the goodbye
-                with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
+            if self._fd >= 0 and self._paho.socket() is not None:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GOODBYE_S):
-                        await self._client.__aexit__(None, None, None)
+                        await self._say_goodbye()
         finally:
             self._drop()
+
+    async def _say_goodbye(self) -> None:
+        """DISCONNECT, and until the broker hangs up what it still sends is read and forgotten.
+
+        It sends on with every receipt that it takes. Closed at once, our end would answer that with a reset, and the receipts that the broker
+        has not read yet would be lost: it would send all of theirs again.
+        """
+        gone = asyncio.Event()
+        self._loop.remove_reader(self._fd)
+        self._is_paused = True
+        self._loop.add_reader(self._fd, self._forget, gone)
+        self._queue(wire.DISCONNECT)
+        self._forget(gone)  # what TLS has decrypted already
+        await gone.wait()
+
+    def _forget(self, gone: asyncio.Event) -> None:
+        try:
+            while self._receive(RECEIVE_BYTES):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # it hung up without ceremony
+        self._loop.remove_reader(self._fd)
+        gone.set()
 
     def publish(self, topic: str, payload: bytes) -> int:
         """Queue one publish with QoS 1; the message id that `on_published` will bring. LineError when it cannot be queued. ValueError: bad topic."""

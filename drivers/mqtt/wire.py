@@ -1,7 +1,7 @@
-"""PUBLISH and PUBACK of MQTT 3.1.1 in bytes: whatever of both lies whole in a buffer is read at once. The rest of the protocol is a library's.
+"""PUBLISH, PUBACK and DISCONNECT of MQTT 3.1.1 in bytes: whatever of the first two lies whole in a buffer is read at once. The rest is a library's.
 
 A library reads packet by packet, some twenty microseconds each; at 20,000 heartbeats a second that is half a core (docs/decisions/0030).
-Source: MQTT 3.1.1, sections 2.2.3 (remaining length), 3.3 (PUBLISH), 3.4 (PUBACK).
+Source: MQTT 3.1.1, sections 2.2.3 (remaining length), 3.3 (PUBLISH), 3.4 (PUBACK), 3.14 (DISCONNECT).
 """
 
 import struct
@@ -9,6 +9,7 @@ import struct
 import msgspec
 
 PUBLISH, PUBACK = 0x30, 0x40
+DISCONNECT = bytes((0xE0, 0))
 MAX_REMAINING = 268_435_455  # four digits to the base of 128
 MAX_TOPIC = 65_535
 

@@ -18,10 +18,14 @@ from drivers.contract import DUPLICATE, STORED, Rejected, Verdict
 from drivers.lines import broker
 from drivers.lines.broker import BrokerLine
 from drivers.lines.mqtt_session import Broker, MqttSession
+from drivers.mqtt.wire import Arrived
 from drivers.registry import build_line
 from gateway.config import CallsConfig, LineConfig
 from gateway.errors import ConfigError, LineError
 from gateway.event import Event
+
+INFLIGHT = 1000  # max_inflight_messages of tests/servers.py: sent without a receipt
+ALL = 5 * INFLIGHT
 
 STORE_DOWN = Verdict("refused", "store_down", retry=True)
 
@@ -383,6 +387,30 @@ async def test_no_alarm_waits_for_nagle(mosquitto) -> None:  # noqa: F811
     assert isinstance(connection, socket.socket)
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await session.close()
+
+
+async def test_receipts_of_the_last_moment_arrive(mosquitto) -> None:  # noqa: F811
+    """The broker sends on as it takes receipts: a socket that is closed in its face costs those that it has not read yet."""
+    street, broker = Outsider(mosquitto.port), Broker.parse(mosquitto.url)
+    keeping = MqttSession(broker, client_id="last-moment", kept=True)
+    await keeping.connect()
+    await keeping.subscribe(["street/#"])
+    await keeping.close()
+    await street.ready()
+    await asyncio.gather(*(street.publish("street/1", str(number)) for number in range(ALL)))
+    street.close()
+    heard: list[int] = []
+    while len(heard) < ALL:
+        owed: list[Arrived] = []
+        session = MqttSession(broker, client_id="last-moment", kept=True, on_arrived=owed.extend)
+        await session.connect()
+        wanted = min(INFLIGHT, ALL - len(heard))
+        await until(lambda owed=owed, wanted=wanted: len(owed) >= wanted, "as many as the broker sends without receipts")
+        session.pause_reading()
+        session.acknowledge([(one.mid, one.qos) for one in owed])
+        await session.close()
+        heard += [int(one.payload) for one in owed]
+    assert heard == list(range(ALL)), "each once: what has its receipt does not come again"
 
 
 async def test_cancelled_while_subscribing(mosquitto, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
