@@ -14,7 +14,7 @@ from gateway.doctor.finding import Finding, bad, good, note, unknown
 from gateway.doctor.patient import Patient
 from gateway.edge import LineNews
 from gateway.errors import ConfigError
-from gateway.journal_command import SHARDS_THERE
+from gateway.journal_command import SHARDS_THERE, UNDEFINED_TABLE
 from gateway.store.ownership import owned, positions
 from gateway.store.reports import ReportBooks
 from gateway.store.store import reason_of
@@ -137,7 +137,8 @@ def _keys(patient: Patient) -> Iterator[Finding]:
             for one in named
         }
     except SQLAlchemyError as error:
-        yield unknown(TOPIC, "pseudonyms", "shards_untold", reason=reason_of(error))
+        if getattr(getattr(error, "orig", None), "sqlstate", None) != UNDEFINED_TABLE:  # no core has run yet: told of the shards
+            yield unknown(TOPIC, "pseudonyms", "shards_untold", reason=reason_of(error))
         return
     except ConfigError as error:
         yield from (bad(TOPIC, "pseudonyms", "config_fault", problem=problem) for problem in error.problems)

@@ -712,7 +712,7 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
         "只允许 {allowed} 个连接，大约需要 {wanted} 个（分片数乘以进程数）",
         "ALTER SYSTEM SET max_connections = {wanted}; 然后 systemctl restart postgresql",
     ),
-    "pseudonym_key_same": ("{file} gives the pseudonyms that were reported", "", "{file} 与已上报的化名一致", ""),
+    "pseudonym_key_same": ("no report was made with another key than {file}", "", "没有任何报告使用了 {file} 以外的密钥", ""),
     "pseudonym_key_other": (
         "{file} is not the key that {shards} reported with: persons that they know would be told as new ones from this machine",
         "put the file of the other machines here (or out of the backup), and restart the core",
