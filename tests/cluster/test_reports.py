@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.cluster import STREETS, Plan
+from cluster.cluster import START_S, STREETS, Plan
 from cluster.prompt import command, done
 from cluster.test_console_role import Page, Rooms, pages, press
 from servers import Outsider, until
@@ -129,7 +129,7 @@ async def _everybody_cries(province: Province, street: Outsider, seq: int) -> No
     for number in range(PEOPLE):
         await press(province, street, number, seq)
     wanted = PEOPLE * seq
-    await until(lambda: sum(len(cries) for cries in province.journal().values()) == wanted, f"{wanted} cries are on disk")
+    await until(lambda: sum(len(cries) for cries in province.journal().values()) == wanted, f"{wanted} cries are on disk", START_S)
 
 
 async def _a_core_dies_while_the_city_has_what_it_gave_no_receipt_for(province: Province, street: Outsider) -> None:
@@ -144,7 +144,7 @@ async def _a_core_dies_while_the_city_has_what_it_gave_no_receipt_for(province: 
         found = {**mine[0], **mine[1]}
         return len(found) == len(ADDRESSES) and all(before[address] < last <= city.last(address) for address, last in found.items())
 
-    await until(kept, "the city has numbers of every shard that it gave no receipt for")
+    await until(kept, "the city has numbers of every shard that it gave no receipt for", START_S)
     owners = await province.owners()
     victim = next(names[0] for names in owners.values())
     orphans = [shard for shard, names in owners.items() if names == [victim]]
@@ -174,14 +174,14 @@ async def _somebody_moves_to_a_street_of_another_shard(province: Province, stree
         before = part.log.read_text().count(IN_FORCE)
         assert part.process is not None
         part.process.send_signal(signal.SIGHUP)
-        await until(lambda part=part, before=before: part.log.read_text().count(IN_FORCE) > before, f"{name} has read the register")  # type: ignore[misc]
+        await until(lambda part=part, before=before: part.log.read_text().count(IN_FORCE) > before, f"{name} has read the register", START_S)  # type: ignore[misc]
     await press(province, street, 1, seq=4)
 
     def told_in_both() -> bool:
         mine = {incident for incident, person in province.persons().items() if person == "p-1"}
         return mine <= province.city.pseudonyms().keys() and {(int(name[1:]) - 100_001) % SHARDS for name in mine} == {here, _shard_of_street(there)}
 
-    await until(told_in_both, "the city has heard of p-1 by two shards")
+    await until(told_in_both, "the city has heard of p-1 by two shards", START_S)
     await province.sees(province.all_is_told, "all is told")
 
 
