@@ -54,6 +54,7 @@ def _differing(one: Config, other: Config) -> Iterator[str]:
     alike: list[tuple[str, list[object]]] = [
         ("bus.name", [config.bus.name for config in (one, other)]),
         ("bus.shards", [config.bus.shards for config in (one, other)]),
+        ("self_test.station", [(config.self_test.station, config.self_test.channel) for config in (one, other)]),
         ("gateway.district", [config.gateway.district for config in (one, other)]),
     ]
     alike += [(f"dispatch.{way}", [config.order_lines.get(way) for config in (one, other)]) for way in ("phone", "sip", "modem")]

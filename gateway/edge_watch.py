@@ -1,6 +1,7 @@
 """What an edge finds out about itself: whether alarms come through its lines (self-test), and the sign of life that it gives outside.
 
-A probe is seen back when the bus has it and, asked over the bus, the owner of its shard says that it is on disk there.
+A probe is seen back when the bus has it and, asked over the bus, the owner of its shard says that it is on disk there; with a test station
+(self_test.station), when the owner's order to that has arrived (gateway.shard_station).
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from drivers.contract import STORED, TESTED, Rejected, Verdict
 from drivers.supervisor import LineStatus
 from gateway.auditor import Auditor
 from gateway.bus.contract import Bus, BusDown
-from gateway.bus.shard_words import DONE, MARKED, REFUSED, UNMARKED, Answer, Noted, Probed, answer_of, packed
+from gateway.bus.shard_words import DONE, MARKED, REFUSED, UNMARKED, Answer, Noted, Probed, ProbeOrder, Reached, answer_of, packed
 from gateway.clock import monotonic, utc_now
 from gateway.config import Config
 from gateway.config.heartbeat import of_part
@@ -22,6 +23,7 @@ from gateway.core.due import DueTimes
 from gateway.core.incident import Incident
 from gateway.core.shards import CATCH_ALL
 from gateway.core.state import Seen
+from gateway.dispatch.contract import DeliveryError
 from gateway.errors import Refused, StoreDown
 from gateway.event import Event, Kind
 from gateway.self_test.self_test import SelfTest
@@ -32,12 +34,8 @@ NOTE_S = 5.0
 TELL_S = 2.0
 PROBE = "probe"
 
+_said: msgspec.msgpack.Decoder[str | Reached] = msgspec.msgpack.Decoder(str | Reached)
 Receive = Callable[[Sequence[Event | Rejected]], Awaitable[Sequence[Verdict]]]
-
-
-def of_edges(config: Config) -> Config:
-    """Orders leave from cores, so the stage of a test station is no edge's (gateway check says so)."""
-    return msgspec.structs.replace(config, self_test=msgspec.structs.replace(config.self_test, station=""))
 
 
 def word_of(edge: str) -> str:
@@ -61,13 +59,14 @@ class EdgeWatch:
         registry: CollectorRegistry,
     ) -> None:
         self._bus = bus
+        self._test = config.self_test
         self._word = word_of(name)
         self._shard_of = shard_of
         self._is_stuck = is_stuck
         self.seen = seen
         self.due = DueTimes()
-        mine = msgspec.structs.replace(of_edges(config), line=tuple(line for line in config.line if line.name in lines))
-        self.self_test = SelfTest(mine, self, lines, dict, receive, self.note, registry, self._committed, self._is_test)
+        mine = msgspec.structs.replace(config, line=tuple(line for line in config.line if line.name in lines))
+        self.self_test = SelfTest(mine, self, lines, dict, receive, self.note, registry, self, self._is_test)
         heartbeat = of_part(config.heartbeat, f"edge-{name}" if name else "edge")
         self.auditor = Auditor(heartbeat, self, self, lines, config.data_folder, registry)
         self.auditor.missed = self.self_test.withholding
@@ -106,21 +105,39 @@ class EdgeWatch:
     async def _is_test(self, line: str, device: str) -> bool:
         """The owner decides by its register, which may be newer than ours."""
         now = utc_now()
-        return await self._say(Event(kind=Kind.SOS, line=line, device=device, received_at=now, occurred_at=now), None) == MARKED
+        event = Event(kind=Kind.SOS, line=line, device=device, received_at=now, occurred_at=now)
+        return await self._say(event, Probed(line, device, None)) == MARKED
 
-    async def _committed(self, event: Event) -> Verdict:
-        return TESTED if await self._say(event, event.received_at) == MARKED else STORED
+    async def committed(self, event: Event) -> Verdict:
+        """Of a probe's event that the bus has: asked until it is on disk."""
+        return TESTED if await self._say(event, Probed(event.line, event.device or "", event.received_at)) == MARKED else STORED
 
-    async def _say(self, event: Event, at: datetime | None) -> object:
-        """Ask the owner of its shard until it says MARKED (with `at`: and it is on disk) or UNMARKED; whoever asks bounds the time."""
-        body = packed(Probed(event.line, event.device or "", at))
+    async def reach(self, event: Event, delivery: str, point: str, at: datetime, within_s: float) -> float:
+        """The test order, by the channel of the shard's owner. Raises DeliveryError; gateway.self_test.trial.Far has the rest."""
+        order = ProbeOrder(delivery, point, at, self._test.station, self._test.channel, within_s)
+        said = await self._say(event, Probed(event.line, event.device or "", event.received_at, order), within_s)
+        shard = self._shard_of(event)
+        if isinstance(said, Reached):
+            if not said.is_there:
+                raise DeliveryError(said.reason)
+            return said.listened_s
+        if said == UNMARKED:
+            raise DeliveryError(f"the core of shard {shard} does not know the device as a test device")
+        raise DeliveryError(f"the core of shard {shard} is of a version that sends no test orders: update it")
+
+    async def _say(self, event: Event, question: Probed, timeout_s: float = ASK_S) -> str | Reached:
+        """Ask the owner of its shard until it says MARKED (with `at`: and it is on disk), UNMARKED or what became of the test order.
+
+        Whoever asks bounds the time.
+        """
+        body = packed(question)
         while True:
             try:
-                answer = answer_of(await self._bus.ask(f"shard.{self._shard_of(event)}.probed", body, ASK_S))
-                said = msgspec.msgpack.decode(answer.body) if answer.body else None
+                answer = answer_of(await self._bus.ask(f"shard.{self._shard_of(event)}.probed", body, timeout_s))
+                said = _said.decode(answer.body) if answer.body else None
             except (BusDown, msgspec.MsgspecError):
                 said = None
-            if said in (MARKED, UNMARKED):
+            if isinstance(said, Reached) or said in (MARKED, UNMARKED):
                 return said
             await asyncio.sleep(AGAIN_S)
 

@@ -10,7 +10,7 @@ from gateway.bus.contract import Bus, BusDown
 from gateway.bus.shard_words import DONE, REFUSED, answer_of, packed
 from gateway.clock import monotonic
 from gateway.config import Config
-from gateway.edge_watch import PROBE, of_edges, word_of
+from gateway.edge_watch import PROBE, word_of
 from gateway.errors import Refused, StoreDown
 from gateway.mirror_lines import SILENT_S
 from gateway.self_test.points import PRESS, Point
@@ -24,7 +24,7 @@ class FarSelfTest(SelfTest):
     """`heard` takes what edges tell. It probes nothing itself."""
 
     def __init__(self, config: Config, working: Remembered, bus: Bus, receive: Emit, note: Note, registry: CollectorRegistry) -> None:
-        super().__init__(of_edges(config), working, {}, dict, receive, note, registry)
+        super().__init__(config, working, {}, dict, receive, note, registry)
         self._bus = bus
         self._told: dict[str, dict[str, Any]] = {}
         self._heard_at = {place.point.line.edge: monotonic() for place in self._places.values()}

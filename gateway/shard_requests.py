@@ -23,6 +23,7 @@ from gateway.event import Kind
 from gateway.shard_once import Once
 from gateway.shard_purge import VERB as PURGE
 from gateway.shard_purge import Runs
+from gateway.shard_station import ShardStation
 from gateway.shard_telling import Teller, beat_of
 from gateway.shared_corrections import VERB, page
 
@@ -40,10 +41,10 @@ async def serve(bus: Bus, shard: int, house: House, core: str = "", lag_s: Calla
 
     teller = Teller(bus, shard, house.store.ownership.epoch, beat)
     house.pipeline.mirror = teller.note
-    runs, once = Runs(house, teller.skip), Once()
+    runs, once, station = Runs(house, teller.skip), Once(), ShardStation(shard, lambda: house.config, lambda: house.channels)
     ends = []
     try:
-        for verb, do in (_verbs(house, shard, once) | {PURGE: runs.answer}).items():
+        for verb, do in (_verbs(house, shard, once, station) | {PURGE: runs.answer}).items():
             ends.append(await bus.answer(f"shard.{shard}.{verb}", _answering(do, teller)))
         await teller.run()
     finally:
@@ -52,6 +53,7 @@ async def serve(bus: Bus, shard: int, house: House, core: str = "", lag_s: Calla
             await end()
         await runs.close()
         await once.close()
+        await station.close()
 
 
 def _answering(do: Do, teller: Teller) -> Handler:
@@ -70,7 +72,7 @@ def _answering(do: Do, teller: Teller) -> Handler:
     return answer
 
 
-def _verbs(house: House, shard: int, once: Once) -> dict[str, Do]:
+def _verbs(house: House, shard: int, once: Once, station: ShardStation) -> dict[str, Do]:
     decode = msgspec.msgpack.decode
 
     async def command(body: bytes) -> object:
@@ -128,7 +130,7 @@ def _verbs(house: House, shard: int, once: Once) -> dict[str, Do]:
             if monotonic() > give_up:
                 return WAITING
             await asyncio.sleep(LOOK_S)
-        return MARKED
+        return MARKED if wanted.order is None else await station.reach(wanted.order, wanted.device)
 
     async def open_orders(body: bytes) -> object:
         channel, responders = decode(body, type=tuple[str, frozenset[str]])

@@ -80,12 +80,35 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     key: str = ""
 
 
+class ProbeOrder(msgspec.Struct, frozen=True, array_like=True):
+    """Send a test order, and see it arrive. point: whose probe; at: when it began; station, channel: as the edge has them; within_s: from now on."""
+
+    delivery: str
+    point: str
+    at: datetime
+    station: str
+    channel: str
+    within_s: float
+
+
 class Probed(msgspec.Struct, frozen=True, array_like=True):
-    """Has the event of a probe (gateway.self_test) of this device, received at this time, been committed? None: would it be a test?"""
+    """Has the event of a probe (gateway.self_test) of this device, received at this time, been committed? None: would it be a test?
+
+    order: if it has, answer with Reached. A core that does not know test orders reads over it, and says MARKED all the same.
+    """
 
     line: str
     device: str
     at: datetime | None
+    order: ProbeOrder | None = None
+
+
+class Reached(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a test order. reason: why the test station did not get it; listened_s: until we listened there, before it was sent."""
+
+    is_there: bool
+    reason: str = ""
+    listened_s: float = 0.0
 
 
 class OpenMatter(msgspec.Struct, frozen=True, array_like=True):

@@ -437,9 +437,6 @@ def _check_bus(config: Config, reader: TomlReader) -> None:
     if config.heartbeat.systemd:
         what = "is true, and with [bus] a process has several shards or none that could be late"
         reader.add("heartbeat.systemd", what, "write false; the shards' heartbeats and gateway_audit_oldest_overdue_seconds tell it")
-    if config.self_test.station:
-        what = "is a stage of whoever tests the lines, and with [bus] edges do, while orders leave from cores"
-        reader.add("self_test.station", what, "leave it empty; gateway_orders_oldest_pending_seconds tells of orders that do not leave")
     upward.check_shards(config.counterpart, config.subscriber, reader)
 
 

@@ -239,7 +239,7 @@ class SelfTest:
         self._up.labels(*labels).set(not result.missing)
         if result.missing:
             self._missed.labels(*labels, result.missing).inc()
-            log.warning("self_test_missed", point=point.name, missing=result.missing, in_a_row=place.history.in_a_row)
+            log.warning("self_test_missed", point=point.name, missing=result.missing, in_a_row=place.history.in_a_row, reason=result.detail)
         for stage in STAGES:
             if stage in result.stages:
                 self._seconds.labels(*labels, stage).observe(result.stages[stage])

@@ -1,6 +1,7 @@
 """The last stage: the test order that reaches a test station, marked as a test. At the broker it is seen arriving; a web hook answers itself."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 import msgspec
 
 from drivers.lines.mqtt_session import MqttSession
-from gateway.config import MqttChannelConfig
+from gateway.config import Config, MqttChannelConfig
 from gateway.config.self_test import SelfTestConfig
-from gateway.dispatch.contract import Channel, Order
+from gateway.dispatch.contract import Channel, DeliveryError, Order
 from gateway.dispatch.mqtt import broker_of
+from gateway.errors import GatewayError
 from gateway.self_test.wires import FILES
 
 KEPT = 16  # orders heard within one probe; there is one
+CLOSE_S = 2.0  # for saying goodbye, once the result stands
 
 
 def test_order(config: SelfTestConfig, delivery: str, device: str, at: datetime) -> Order:
@@ -69,6 +72,30 @@ class Ear:
 
     async def close(self) -> None:
         await self._session.close()
+
+    async def leave(self) -> None:
+        """Nothing of it changes the result."""
+        with contextlib.suppress(TimeoutError, OSError, GatewayError, ValueError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.close()
+
+
+async def listen(config: Config, name: str, within_s: float) -> Ear | None:
+    """At the test station, before anything is sent; None: what it gets is not seen at a broker. Raises DeliveryError.
+
+    name: of the point; within_s: of the probe: a station's broker that does not answer leaves half of it for the line.
+    """
+    test, mqtt = config.self_test, config.dispatch.mqtt
+    if not test.station or test.channel != "mqtt" or mqtt is None:
+        return None
+    ear = Ear(mqtt, config.folder, test.station, name)
+    try:
+        async with asyncio.timeout(within_s / 2):
+            await ear.open()
+    except (GatewayError, TimeoutError) as error:
+        await ear.leave()
+        raise DeliveryError(str(error) or "the broker of the stations does not answer") from error
+    return ear
 
 
 async def reach(channel: Channel, ear: Ear | None, order: Order) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from drivers.contract import TESTED, Rejected, Verdict
 from drivers.probe.contract import Moment, Probe, Unsayable
@@ -16,13 +17,23 @@ from gateway.event import Event, new_id
 from gateway.self_test import result as words
 from gateway.self_test.points import Point
 from gateway.self_test.result import BUS, COMMITTED, CONNECT, RECEIPT, STATION, Result
-from gateway.self_test.station import Ear, reach, test_order
+from gateway.self_test.station import CLOSE_S, Ear, listen, reach, test_order
 from gateway.self_test.wires import NoWire, Wire, open_wire
 
-CLOSE_S = 2.0  # for saying goodbye, once the result stands
 
-Far = Callable[[Event], Awaitable[Verdict]]
-"""What became of an event of a probe that the bus has kept: asked of its shard until it is on disk there."""
+class Far(Protocol):
+    """The shard of a probe's event, which the bus has kept. Both wait for ever: whoever asks bounds the time."""
+
+    async def committed(self, event: Event) -> Verdict:
+        """What became of it; asked until it is on disk there."""
+        ...
+
+    async def reach(self, event: Event, delivery: str, point: str, at: datetime, within_s: float) -> float:
+        """Have its owner send the test order, until the test station has it. Raises DeliveryError.
+
+        Returns how long the owner took until it listened there, in seconds: before it sent anything.
+        """
+        ...
 
 
 class Trial:
@@ -118,24 +129,19 @@ class Trial:
         if self._far is not None:
             await self._is_on_the_bus.wait()
             assert self._on_the_bus is not None
-            self.settled(await self._far(self._on_the_bus))
+            self.settled(await self._far.committed(self._on_the_bus))
             if self.is_unmarked:
                 return
         await self._is_committed.wait()
 
     async def _listen(self) -> tuple[Ear | None, str]:
-        """At the test station, before anything is sent."""
-        test, mqtt = self._config.self_test, self._config.dispatch.mqtt
-        if not test.station or test.channel != "mqtt" or mqtt is None:
+        """At the test station, before anything is sent; of several machines whoever sends the order does."""
+        if self._far is not None:
             return None, ""
-        ear = Ear(mqtt, self._config.folder, test.station, self._point.name)
         try:
-            async with asyncio.timeout(self._point.within_s / 2):  # a station's broker that does not answer leaves time to test the line
-                await ear.open()
-        except (GatewayError, TimeoutError) as error:
-            await ear.close()
-            return None, str(error) or "the broker of the stations does not answer"
-        return ear, ""
+            return await listen(self._config, self._point.name, self._point.within_s), ""
+        except DeliveryError as error:
+            return None, error.reason
 
     async def _send(self, wire: Wire, probe: Probe) -> None:
         """All steps; the receipt that counts is the last one's."""
@@ -147,15 +153,23 @@ class Trial:
             self.stages[RECEIPT] = monotonic() - self._began
 
     async def _station(self, at: datetime, ear: Ear | None) -> str:
-        test = self._config.self_test
-        channel = self._channels().get(test.channel) if test.station else None
-        if channel is None or (test.channel == "mqtt" and ear is None):
+        """Why the test order did not arrive; "": it did, or none was to be sent."""
+        test, delivery, listened_s = self._config.self_test, new_id(), 0.0
+        if not test.station or self.is_unmarked:
             return ""
         try:
-            await reach(channel, ear, test_order(test, new_id(), self._point.device, at))
+            if self._far is not None:
+                assert self._on_the_bus is not None
+                left_s = self._point.within_s - (monotonic() - self._began)
+                listened_s = await self._far.reach(self._on_the_bus, delivery, self._point.name, at, left_s)
+            else:
+                channel = self._channels().get(test.channel)
+                if channel is None or (test.channel == "mqtt" and ear is None):
+                    return ""
+                await reach(channel, ear, test_order(test, delivery, self._point.device, at))
         except DeliveryError as error:
             return error.reason
-        self.stages[STATION] = monotonic() - self._began
+        self.stages[STATION] = monotonic() - self._began - listened_s  # in one process it listened before the alarm left
         return ""
 
     def _missing(self) -> str:

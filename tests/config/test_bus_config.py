@@ -28,7 +28,6 @@ def problems(folder: Path, text: str) -> list[str]:
         ("", "store.url", "postgresql://"),
         ('[heartbeat]\nurl = "https://watch.example/ping"\n', "heartbeat.url", "{part}"),
         ("[heartbeat]\nsystemd = true\n", "heartbeat.systemd", "write false"),
-        ('[self_test]\nstation = "test"\nchannel = "webhook"\naddress = "https://h/"\n', "self_test.station", "leave it empty"),
         (COUNTERPART.replace("/{shard}", ""), "counterpart[1].url", "{shard}"),
         (COUNTERPART + 'reconciliation = "https://city.example/has"\n', "counterpart[1].reconciliation", "{shard}"),
         (COUNTERPART.replace(KEY, ""), "counterpart[1].pseudonym_key_file", "the same on every machine"),
@@ -88,3 +87,12 @@ def test_each_part_beats_at_its_own_switch() -> None:
     one = of_part(common, "shard-3")
     assert (one.url, one.file) == ("https://watch.example/shard-3?k=1", "alive-shard-3")
     assert of_part(HeartbeatConfig(), "edge-north") == HeartbeatConfig()
+
+
+def test_a_test_station_may_be_named_as_in_one_process(tmp_path: Path) -> None:
+    mqtt, webhook = '[dispatch.mqtt]\nbroker = "mqtt://a"\n', '[dispatch.webhook]\nsecret_file = "secret"\n'
+    station = '[self_test]\nstation = "self-test"\n'
+    assert problems(tmp_path, BUS + mqtt + station + LINE) == []
+    assert problems(tmp_path, BUS + webhook + station + 'channel = "webhook"\naddress = "https://h/"\n' + LINE) == []
+    (found,) = problems(tmp_path, BUS + station + LINE)
+    assert "there is no [dispatch.mqtt]" in found

@@ -116,3 +116,12 @@ def test_a_machine_that_reports_otherwise_is_named(tmp_path: Path) -> None:
         one, configuration(tmp_path, "other.toml", "", city.replace("city.example", "province.example") + app)
     )
     assert "counterpart, subscriber" in check(one, configuration(tmp_path, "none.toml", ""))
+
+
+def test_a_machine_with_another_test_station_is_named(tmp_path: Path) -> None:
+    """Every probe of an edge would be a miss where the core has none."""
+    mqtt = '[dispatch.mqtt]\nbroker = "mqtt://broker.example"\n'
+    station = f'{mqtt}[self_test]\nstation = "self-test"\n'
+    edge, core = configuration(tmp_path, "edge.toml", "", station), configuration(tmp_path, "core.toml", "", mqtt)
+    assert "must have alike: self_test.station" in check(edge, core)
+    assert "must have alike" not in check(edge, configuration(tmp_path, "same.toml", "", station))
