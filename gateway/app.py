@@ -100,6 +100,7 @@ from gateway.store.store import Store, reason_of
 from gateway.store.takeovers import takeovers
 from gateway.systemd import Notifier
 from gateway.telephone import Telephone, dial_metrics
+from gateway.tidying import tidy
 from gateway.tracing import Tracing
 from gateway.upward.upwards import Upwards
 
@@ -452,7 +453,7 @@ class House:
                 aside["self_test"] = self.self_test.run if self.part.is_alone else self.self_test.end_gone
                 aside["risks"] = self.risks.run
                 if self.part.is_alone:
-                    aside["believed"] = self.believed.run
+                    aside |= {"believed": self.believed.run, "tidying": tidy}
                     aside["spare"] = partial(self.spare_guard.run, stop)
                     aside["flood"] = self.flood.run  # of several machines the consoles see it, who see all shards
                 if self.config.console.enabled:

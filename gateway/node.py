@@ -21,6 +21,7 @@ from starlette.routing import Route
 from drivers.supervisor import begun
 from gateway import register_files
 from gateway.app import run_loop
+from gateway.beside import beside
 from gateway.bus.contract import BusDown
 from gateway.bus.nats_bus import NatsBus
 from gateway.config import Config
@@ -33,6 +34,7 @@ from gateway.errors import ConfigError
 from gateway.mirror import Mirror
 from gateway.self_test.points import point_problems
 from gateway.systemd import Notifier
+from gateway.tidying import tidy
 
 log = structlog.get_logger("node")
 
@@ -178,7 +180,7 @@ class _Node:
         notifier = Notifier()
         async with asyncio.TaskGroup() as group:
             working = group.create_task(part(stop))
-            rest = [group.create_task(notifier.watch(lambda: True))]
+            rest = [group.create_task(notifier.watch(lambda: True)), group.create_task(beside("tidying", tidy))]
             listens = asyncio.Event()
             if self._config.bus.listen:
                 page = serve(self._page(), *listen_address(self._config.bus.listen), key="bus.listen", listens=listens.set)
