@@ -565,7 +565,7 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
         "{failed} of {all} orders by this channel failed since the start",
         "look at the incidents' failed orders (gateway journal show), correct addresses in responders.csv, reload; a restart counts anew",
         "启动以来该通道 {all} 次派单有 {failed} 次失败",
-        "查看相关事件中失败的派单（gateway journal show），改正 responders.csv 中的地址并重新读取；重启后重新计数",
+        "查看相关警情中失败的派单（gateway journal show），改正 responders.csv 中的地址并重新读取；重启后重新计数",
     ),
     "providers_expired": (
         "the agreements of {count} responders have ended: they get no work ({ids})",

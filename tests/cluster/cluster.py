@@ -186,7 +186,8 @@ class Cluster:
         await self.stands()
 
     async def stands(self) -> None:
-        """Every edge is ready, every shard has exactly one owner."""
+        """The database answers, every edge is ready, every shard has exactly one owner."""
+        await self.sees(partial(asyncio.to_thread, self.postgres.answers), "PostgreSQL answers")
         for name in self.edges:
             await self.sees(partial(self._is_ready, name), f"{name} is ready")
         await self.sees(self._all_owned, "every shard has an owner")

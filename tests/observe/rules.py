@@ -11,6 +11,7 @@ FOLDER = ROOT / "config" / "prometheus"
 RULES = FOLDER / "gateway.rules.yml"
 RECORDING = FOLDER / "recording.rules.yml"
 RUNBOOKS = ROOT / "docs" / "runbooks"
+CHINESE = RUNBOOKS / "zh-CN"
 
 
 class Alert(NamedTuple):

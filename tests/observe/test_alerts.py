@@ -9,7 +9,7 @@ import yaml
 from servers import program
 
 from tests.observe.cases import CASES, Case
-from tests.observe.rules import ALERTS, FOLDER, RECORDING, RULES, RUNBOOKS, Selector, selectors
+from tests.observe.rules import ALERTS, CHINESE, FOLDER, RECORDING, RULES, RUNBOOKS, Selector, selectors
 
 NAMES = {alert.name for alert in ALERTS}
 BY_NAME = {alert.name: alert for alert in ALERTS}
@@ -33,19 +33,25 @@ def test_each_alert_has_a_case_and_each_case_an_alert() -> None:
 
 
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
-    assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"} == NAMES
+    for folder in (RUNBOOKS, CHINESE):
+        assert {page.stem for page in folder.glob("*.md")} - {"README"} == NAMES
 
 
-def test_the_index_names_each_runbook_once() -> None:
-    listed = re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text(encoding="utf-8"))
-    assert sorted(listed) == sorted(NAMES)
+def test_the_index_names_each_runbook_once_with_its_severity_and_what_it_says() -> None:
+    for folder, summary in ((RUNBOOKS, "summary"), (CHINESE, "summary_zh")):
+        rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (\w+) \| (.*) \|$", (folder / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        said = {alert.name: (alert.severity, re.sub(r"{{.*?}}", "", alert.annotations[summary])) for alert in ALERTS}
+        assert {name: (severity, re.sub(r"\*\w+\*", "", text)) for name, _, severity, text in rows} == said
+        assert len(rows) == len(ALERTS)
+        assert all(name == page for name, page, *_ in rows)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_each_says_what_it_must(alert) -> None:
     assert alert.severity in ("critical", "warning")
-    assert set(alert.annotations) == {"summary", "summary_zh", "description", "runbook_url"}
+    assert set(alert.annotations) == {"summary", "summary_zh", "description", "runbook_url", "runbook_url_zh"}
     assert alert.annotations["runbook_url"] == f"docs/runbooks/{alert.name}.md"
+    assert alert.annotations["runbook_url_zh"] == f"docs/runbooks/zh-CN/{alert.name}.md"
     assert re.search(r"[\u4e00-\u9fff]", alert.annotations["summary_zh"])
     asked = set(re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values())))
     assert all(asked <= set(case.labels) for case in CASES if case.alert == alert.name), "a label that this alert does not have"

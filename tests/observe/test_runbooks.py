@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.config import Config
-from tests.observe.rules import ROOT, RUNBOOKS
+from tests.observe.rules import CHINESE, ROOT, RUNBOOKS
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 TEXT = {page.stem: page.read_text(encoding="utf-8") for page in PAGES}
@@ -71,3 +71,42 @@ def test_units_exist() -> None:
 def test_no_page_is_long_or_names_anybody(name: str) -> None:
     assert len(TEXT[name].splitlines()) < (160 if name == "README" else 50), "nobody reads more at three in the morning"
     assert not re.search(r"\+86|@\w+\.\w+", TEXT[name])
+
+
+IN_CHINESE = {
+    "What it means": "含义",
+    "What is in danger": "风险",
+    "Look first": "先看",
+    "Cure": "处置",
+    "If that does not help": "若仍未解决",
+    "Whom to tell": "通知谁",
+}
+
+
+def shape(text: str) -> list[str]:
+    """What both languages have in the same order: headings, list items by their number, code blocks, paragraphs."""
+    kinds = []
+    for block in re.split(r"\n\n+", re.sub(r"```.*?```", "```", text, flags=re.DOTALL).strip()):
+        first = re.match(r"(#+|```|\||(?:\d+\.|[-*])(?= ))", block)
+        kinds.append(first[1] if first else "text")
+        kinds += re.findall(r"^ *(\d+\.|[-*])(?= )", block.partition("\n")[2], flags=re.MULTILINE)
+    return kinds
+
+
+def bold(text: str) -> str:
+    found = re.search(r"^\*\*(.*)\*\*", text, flags=re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("name", sorted(set(TEXT) - {"README"}))
+def test_both_languages_say_the_same(name: str) -> None:
+    """As far as a machine can see: parts, steps, what is typed, and the line that stands in both."""
+    english, chinese = TEXT[name], (CHINESE / f"{name}.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", chinese, flags=re.MULTILINE) == [IN_CHINESE[one] for one in re.findall(r"^## (.*)$", english, flags=re.MULTILINE)]
+    assert sorted(re.findall(r"`([^`]+)`", chinese)) == sorted(SPANS[name])
+    assert sorted(set(re.findall(r"\]\((\w+)\.md\)", chinese))) == sorted(set(re.findall(r"\]\((\w+)\.md\)", english)))
+    assert shape(chinese) == shape(english)
+    assert bold(chinese) == bold(english)
+    assert f"** [中文](zh-CN/{name}.md)\n" in english
+    assert f"** [English](../{name}.md)\n" in chinese
