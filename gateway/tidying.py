@@ -8,7 +8,7 @@ import asyncio
 import ctypes
 import gc
 
-EVERY_S = 600.0  # at one alarm a second a megabyte of circles comes together in it
+EVERY_S = 600.0  # at one alarm and two thirds of a console a second 12 to 16 MiB come together in it (docs/guide/capacity.md, Soak)
 LOOK_S = 0.05
 CALM_S = 0.005  # a timer that is not later than this (uvloop counts whole milliseconds) finds the loop with nothing to do
 LOOKS = 1200  # a minute: in a storm alarms go first, and the next time will do
