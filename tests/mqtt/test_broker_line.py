@@ -413,6 +413,15 @@ async def test_receipts_of_the_last_moment_arrive(mosquitto) -> None:  # noqa: F
     assert heard == list(range(ALL)), "each once: what has its receipt does not come again"
 
 
+async def test_a_broker_that_goes_on_after_the_goodbye_holds_nobody_up(mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """One that hears no DISCONNECT and always has more to say: others get their turns, and it is left when the goodbye's time is over."""
+    session = MqttSession(Broker.parse(mosquitto.url), client_id="talkative", kept=False)
+    await session.connect()
+    monkeypatch.setattr(session, "_receive", lambda size: bytes(size))
+    await session.close()  # it hung here: what arrives was read as long as there was any
+    assert session._fd < 0
+
+
 async def test_cancelled_while_subscribing(mosquitto, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
     """The answer comes all the same, and nobody's log has a traceback of it."""
     session = MqttSession(Broker.parse(mosquitto.url), client_id="stopped", kept=False)
