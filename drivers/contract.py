@@ -19,6 +19,7 @@ from gateway.event import Event, Kind, Phase, Position, Severity
 # A device's own time is believed from 24 h before to 5 min after arrival (event model; mqtt-devices, rule 4).
 PAST = timedelta(hours=24)
 FUTURE = timedelta(minutes=5)
+FIRMWARE_LIMIT = 64  # characters; Shelly's, the longest known, have 50
 _DATUMS = frozenset(Datum)
 
 
@@ -27,6 +28,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=F
 
     `token` is the codec's own handle to find the message again in confirm() or refuse(); it is never printed.
     lat, lon are as sent; `datum` says in which system; absent when there is no usable position.
+    firmware: the version that the device says it runs, in its maker's words.
     severity: of a `general` alarm only, where the protocol's description says how little an unknown code may mean. None: as the table of kinds says.
     edge: this is no message of its own but the state of a thing, told again and again: the name of that thing ("water_leak", "bit 0").
     RAISE says that it is so, CLEAR that it is not; only a change of the state that is remembered for the device is news, the rest is a sign of
@@ -49,6 +51,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, eq=F
     battery_pct: float | None = None
     battery_mv: int | None = None
     rssi_dbm: float | None = None
+    firmware: str | None = None
     vitals: dict[str, float] = {}
     integrity: str = "unverified"
     severity: Severity | None = None
@@ -326,6 +329,11 @@ def _text(text: str | None) -> str | None:
     return text if text is None or text.isascii() else str(storable(text))
 
 
+def _version(text: str | None) -> str | None:
+    """What can be shown in a list."""
+    return str(storable("".join(one for one in text if one.isprintable()).strip()[:FIRMWARE_LIMIT])) or None if text else None
+
+
 def place_of(signal: Signal) -> Place | None:
     """Where, as the device sent it; a word that is no datum we know counts as unknown."""
     if signal.lat is None or signal.lon is None:
@@ -367,6 +375,7 @@ def to_event(signal: Signal, line: str, received_at: datetime) -> Event:
         battery_pct=signal.battery_pct,
         battery_mv=signal.battery_mv,
         rssi_dbm=signal.rssi_dbm,
+        firmware=_version(signal.firmware),
         vitals=signal.vitals,
         severity=signal.severity,
         late=signal.late,

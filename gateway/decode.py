@@ -481,6 +481,7 @@ def _shown(one: Found, at: datetime, reply: bytes, chatter: list[bytes]) -> dict
         "battery_pct": one.battery_pct,
         "battery_mv": one.battery_mv,
         "rssi_dbm": one.rssi_dbm,
+        "firmware": one.firmware,
         "vitals": one.vitals or None,
         "detail": one.detail or None,
         "late": one.late,

@@ -273,6 +273,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     late          None, or why it is history (backfill, replayed, queued): history never raises a live alarm by itself
     edge          None, or the thing whose state this tells (RAISE: it is so, CLEAR: it is not): only a change is news. edge_s: seconds after
                   which the same state is news again, None for never
+    firmware      None, or the version that the device says it runs
     detail        protocol facts worth showing (zone, code, call, dialled number); JSON values only
     raw           the bytes, kept for proof; not part of the JSON form
     """
@@ -295,6 +296,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     battery_pct: float | None = None
     battery_mv: int | None = None
     rssi_dbm: float | None = None
+    firmware: str | None = None
     vitals: dict[str, float] = {}
     late: str | None = None
     edge: str | None = None

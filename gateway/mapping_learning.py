@@ -260,6 +260,7 @@ def skeleton(name: str, shape: str, topic: str, payload: bytes, fields: Mapping[
         ("battery_pct", percents),
         ("battery_mv", ("battery_mv", "voltage", "batteryVoltage", *(one for one in charge if one not in percents))),
         ("rssi_dbm", ("rssi", "RSSI")),
+        ("firmware", ("firmware", "firmware_version", "fw", "fw_ver", "sw_version", "swVersion")),
         ("sequence", ("seq", "n", "counter", "cnt", "fcnt", "packet")),
     ):
         found = next((one for one in candidates if one in fields), None)

@@ -1,6 +1,6 @@
 """A fleet of wearables on a real broker: JSON to `wearables/<device>/event`, QoS 1, kept and sent again until the broker's PUBACK.
 
-Payload: {"kind", "ts" (ms since 1970), "seq"?, "lat"?, "lon"?, "battery"?, "phase"?}.
+Payload: {"kind", "ts" (ms since 1970), "seq"?, "lat"?, "lon"?, "battery"?, "phase"?}; a heartbeat has "firmware" too.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ TOPIC = "wearables/{device}/event"
 CONNECTIONS = 4  # wearables share connections, as behind the cloud of one maker
 IN_FLIGHT = 20  # the usual receive maximum of small devices
 MAX_WAITING = 20_000  # messages kept while the broker is away: a fleet of 10,000 for two heartbeats
+FIRMWARE = ("1.4.2", "1.4.2", "1.4.2", "1.3.0")  # a quarter of them was never updated
 LIFE = frozenset({"heartbeat", "location", "telemetry", "motion"})
 
 
@@ -77,6 +78,8 @@ class Fleet:
         for name, value in (("lat", lat), ("lon", lon), ("battery", battery), ("phase", phase)):
             if value is not None:
                 body[name] = value
+        if kind == "heartbeat":
+            body["firmware"] = FIRMWARE[hash_of(device) % len(FIRMWARE)]
         message = Message(device, kind, ts, json.dumps(body).encode(), copies=copies)
         if lost:
             self.lost += 1

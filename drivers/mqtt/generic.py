@@ -42,6 +42,7 @@ class _Wearable(msgspec.Struct, gc=False):
     battery: float | None = None
     phase: str | None = None
     device: str | None = None
+    firmware: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Wearable).decode
@@ -50,7 +51,8 @@ _decode = msgspec.json.Decoder(_Wearable).decode
 class GenericWearable:
     """Decodes published events.
 
-    Wire: {"kind", "ts"? (int, ms since 1970), "seq"? (int), "lat"?, "lon"? (WGS-84 degrees), "battery"? (percent), "phase"?, "device"?}.
+    Wire: {"kind", "ts"? (int, ms since 1970), "seq"? (int), "lat"?, "lon"? (WGS-84 degrees), "battery"? (percent), "phase"?, "device"?,
+    "firmware"? (the version it runs)}.
     `ts` stays in detail["ts"] unchanged, because orders carry it back. Values out of range, NaN and booleans for numbers are absent, their names
     in detail["ignored"]: a cry is not refused for a broken battery gauge. Errors are returned as Rejected (`REASONS`).
     Source: architecture, section 8; MQTT devices sheet, section 0.
@@ -127,6 +129,7 @@ class GenericWearable:
             lat=lat,
             lon=lon,
             battery_pct=battery,
+            firmware=said.firmware,
             late="replayed" if retain and not (is_believed and time is not None and received_at - time < _FRESH) else None,
             detail=detail,
             raw=payload,
@@ -164,7 +167,7 @@ def _decode_loosely(payload: bytes, device: str, ignored: list[str]) -> _Wearabl
         return Rejected(reason="bad_json", raw=payload, device=device, detail=type(error).__name__)
     if not isinstance(said, dict):
         return Rejected(reason="not_an_object", raw=payload, device=device)
-    kind, named, phase, ts = said.get("kind"), said.get("device"), said.get("phase"), said.get("ts")
+    kind, named, phase, ts, firmware = (said.get(name) for name in ("kind", "device", "phase", "ts", "firmware"))
     if not isinstance(kind, str):
         return Rejected(reason="unknown_kind", raw=payload, device=device, detail="kind is missing or no text")
     if named is not None and not isinstance(named, str):
@@ -172,6 +175,9 @@ def _decode_loosely(payload: bytes, device: str, ignored: list[str]) -> _Wearabl
     if phase is not None and not isinstance(phase, str):
         phase = None
         ignored.append("phase")
+    if firmware is not None and not isinstance(firmware, str):
+        firmware = None
+        ignored.append("firmware")
     if ts is not None and (ts := _integer(ts)) is None:
         return Rejected(reason="bad_ts", raw=payload, device=device, detail="no integer")
 
@@ -186,7 +192,7 @@ def _decode_loosely(payload: bytes, device: str, ignored: list[str]) -> _Wearabl
     seq = said.get("seq")
     if seq is not None and (seq := _integer(seq)) is None:
         ignored.append("seq")
-    return _Wearable(kind, ts, seq, number("lat"), number("lon"), number("battery"), phase, named)
+    return _Wearable(kind, ts, seq, number("lat"), number("lon"), number("battery"), phase, named, firmware)
 
 
 def _number(value: object) -> float | None:

@@ -29,6 +29,7 @@ def read(data: bytes, port: int) -> dict[str, object] | None:
     regions         of a VS373: four numbers as sent, because occupied and vacant are swapped between its firmwares
     history         True: what follows is the past (its layout differs between firmwares, and it is no live alarm)
     started         True: the device was switched on
+    firmware        such as "1.1"; told when it joins the network
     """
     if port not in (0, PORT):
         return None
@@ -71,6 +72,8 @@ def read(data: bytes, port: int) -> dict[str, object] | None:
             )
         elif channel == (0xFF, 0x0B):
             found["started"] = True
+        elif channel == (0xFF, 0x0A):
+            found["firmware"] = f"{value[0]}.{value[1]}"
     if alarms:
         found["alarms"] = alarms
     return found if found or at else None

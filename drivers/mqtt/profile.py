@@ -32,6 +32,7 @@ _PLACES: dict[str, Setting] = {
     "battery_pct": Setting("number", (0, 100)),
     "battery_mv": Setting("whole", (1, 100_000)),
     "rssi_dbm": Setting("number", (-250, 50)),
+    "firmware": Setting("text"),
     "lat": Setting("number", (-90, 90)),
     "lon": Setting("number", (-180, 180)),
     "accuracy_m": Setting("number", (0, 1_000_000)),

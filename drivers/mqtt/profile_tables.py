@@ -59,6 +59,7 @@ class EventTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     battery_pct: ValueWord = None
     battery_mv: ValueWord = None
     rssi_dbm: ValueWord = None
+    firmware: ValueWord = None
     lat: ValueWord = None
     lon: ValueWord = None
     position: str | PositionTable | None = None

@@ -12,7 +12,7 @@ from drivers.mqtt.profile_lines import Path
 from drivers.mqtt.profile_tables import TestTable
 
 FIELDS: tuple[str, ...] = ("kind", "phase", "device", "kind_raw", "sequence", "lat", "lon", "datum", "fix_valid", "accuracy_m", "position_source")
-FIELDS += ("battery_pct", "battery_mv", "rssi_dbm", "vitals", "detail", "late", "edge", "dedup")
+FIELDS += ("battery_pct", "battery_mv", "rssi_dbm", "firmware", "vitals", "detail", "late", "edge", "dedup")
 NAMES = frozenset((*FIELDS, "occurred_at", "time_source", "time_reason", "rejected"))
 """What `expect` may name."""
 

@@ -5,7 +5,7 @@ What we want from it is alarm bit 0, the emergency button. It stays set until th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ from drivers.tracker.jt808_location import (
 from drivers.tracker.jt808_memory import Jt808Memory
 from drivers.tracker.jt808_options import Jt808Options
 from drivers.tracker.jt808_parts import Parts
-from drivers.tracker.jt808_terminal import code_for, is_code, read_authentication, read_registration
+from drivers.tracker.jt808_terminal import code_for, is_code, read_attributes, read_authentication, read_registration
 from drivers.tracker.receipts import Receipt, owing
 from gateway.event import KINDS, Kind, Phase
 
@@ -38,7 +38,8 @@ __all__ = ["Jt808", "Jt808Memory", "Jt808Options", "authentication_before"]
 
 ANSWERED, HEARTBEAT, LOG_OUT, TIME, REGISTER, AUTHENTICATE = 0x0001, 0x0002, 0x0003, 0x0004, 0x0100, 0x0102
 LOCATION, BATCH = 0x0200, 0x0704
-OTHERS = frozenset((0x0104, 0x0107, 0x0701, 0x0702, 0x0800, 0x0801, 0x0900, 0x0901))  # kept as they are and answered
+ATTRIBUTES = 0x0107
+OTHERS = frozenset((0x0104, 0x0701, 0x0702, 0x0800, 0x0801, 0x0900, 0x0901))  # kept as they are and answered
 GENERAL_ANSWER, TIME_ANSWER, REGISTER_ANSWER, CONFIRM, TEXT = 0x8001, 0x8004, 0x8100, 0x8203, 0x8300
 OK, FAILED, BAD, NOT_SUPPORTED = 0, 1, 2, 3
 NO_SUCH_TERMINAL = 4  # of a registration
@@ -218,6 +219,7 @@ class Jt808:
             LOCATION: self._located,
             BATCH: self._batch,
             TIME: self._time,
+            ATTRIBUTES: self._attributes,
             ANSWERED: self._answered,
         }
         if header.message in readers:
@@ -228,7 +230,7 @@ class Jt808:
             return owing(_general(header, OK), [self._plain(message, Kind.HEARTBEAT)])
         if header.message in OTHERS:
             detail = {"octets": len(message.body), "body": message.body[:SHOWN_OCTETS].hex()}
-            return owing(_general(header, OK), [self._plain(message, Kind.TELEMETRY, **detail)])
+            return owing(_general(header, OK), [self._plain(message, Kind.TELEMETRY, detail)])
         return owing(_general(header, NOT_SUPPORTED), [self._rejected(message, "unknown_message", f"{header.message:04X}")])
 
     def _register(self, message: Message) -> tuple[Answer, list[Signal | Rejected]]:
@@ -237,7 +239,7 @@ class Jt808:
         if self._options.authentication == "strict" and not self._place.knows(header.device):
             return Answer(header, REGISTER_ANSWER, serial + bytes([NO_SUCH_TERMINAL])), [self._rejected(message, "unknown_device")]
         body = serial + bytes([OK]) + code_for(header.device, self._memory.secret).encode("ascii")
-        return Answer(header, REGISTER_ANSWER, body), [self._plain(message, Kind.JOIN, **read_registration(message.body, is_2019=header.is_2019))]
+        return Answer(header, REGISTER_ANSWER, body), [self._plain(message, Kind.JOIN, read_registration(message.body, is_2019=header.is_2019))]
 
     def _authenticate(self, message: Message) -> tuple[Answer, list[Signal | Rejected]]:
         """The code itself is a secret and stands in no signal."""
@@ -248,7 +250,11 @@ class Jt808:
         terminal.is_authenticated = terminal.is_ours or self._options.authentication != "strict"
         if not terminal.is_authenticated:
             return _general(header, FAILED), [self._rejected(message, "wrong_code")]
-        return _general(header, OK), [self._plain(message, Kind.JOIN, **detail)]
+        return _general(header, OK), [self._plain(message, Kind.JOIN, detail, detail.get("version"))]
+
+    def _attributes(self, message: Message) -> tuple[Answer, list[Signal | Rejected]]:
+        firmware, detail = read_attributes(message.body, is_2019=message.header.is_2019)
+        return _general(message.header, OK), [self._plain(message, Kind.TELEMETRY, detail, firmware)]
 
     def _time(self, message: Message) -> tuple[Answer, list[Signal | Rejected]]:
         body = bcd_of(self._place.utc_now().astimezone(UTC))
@@ -260,7 +266,7 @@ class Jt808:
             return None, [self._rejected(message, "bad_body")]
         result = message.body[4]
         self._asked.answered(int.from_bytes(message.body[:2]), "refused" if result else "")
-        return None, [self._plain(message, Kind.HEARTBEAT, result=result)]
+        return None, [self._plain(message, Kind.HEARTBEAT, {"result": result})]
 
     def _located(self, message: Message) -> tuple[Answer, list[Signal | Rejected]]:
         if len(message.body) < FIXED:
@@ -392,17 +398,17 @@ class Jt808:
             **more,
         )
 
-    def _plain(self, message: Message, kind: Kind, **detail: object) -> Signal:
-        return self._signal(message, kind, phase=Phase.STATE, kind_raw=f"{message.header.message:04X}", detail=detail)
+    def _plain(self, message: Message, kind: Kind, detail: Mapping[str, object] = {}, firmware: str | None = None) -> Signal:
+        return self._signal(message, kind, phase=Phase.STATE, kind_raw=f"{message.header.message:04X}", firmware=firmware, detail=detail)
 
-    def _signal(self, message: Message, kind: Kind, *, detail: dict[str, object] | None = None, **more: Any) -> Signal:
+    def _signal(self, message: Message, kind: Kind, *, detail: Mapping[str, object] = {}, **more: Any) -> Signal:
         header = message.header
         return Signal(
             kind=kind,
             device=header.device,
             sequence=header.serial,
             integrity="verified" if self._terminals[header.device].is_ours else "unverified",
-            detail={"message": f"{header.message:04X}", "serial": header.serial, **(detail or {})},
+            detail={"message": f"{header.message:04X}", "serial": header.serial, **detail},
             raw=message.raw,
             **more,
         )

@@ -1,4 +1,4 @@
-"""Who a JT/T 808 terminal says it is: registration (0100) of all editions, authentication (0102), and the code we give it.
+"""Who a JT/T 808 terminal says it is: registration (0100) of all editions, authentication (0102), attributes (0107), and the code we give it.
 
 The code is derived, not stored: HMAC-SHA-256 of the identity under a secret of ours. So a code given before a restart, or by another machine
 with the same secret, is still right, and there is no table that could be lost.
@@ -8,6 +8,7 @@ import hashlib
 import hmac
 
 PROVINCE_AND_CITY = 4
+ICCID = 10
 
 
 def code_for(device: str, secret: bytes) -> str:
@@ -43,7 +44,25 @@ def read_registration(body: bytes, *, is_2019: bool) -> dict[str, object]:
     return detail
 
 
-def read_authentication(body: bytes, *, is_2019: bool) -> tuple[str, dict[str, object]]:
+def read_attributes(body: bytes, *, is_2019: bool) -> tuple[str | None, dict[str, str]]:
+    """(firmware, what else it says). type(2) maker(5) model(20; 2019: 30) id(7; 2019: 30) ICCID(10) and, each behind its length(1), hardware
+    and firmware. The ICCID names a person's contract and is left out. What is missing is absent."""
+    sizes = (5, 30, 30) if is_2019 else (5, 20, 7)
+    detail: dict[str, str] = {}
+    at = 2
+    for name, size in zip(("maker", "model", "terminal"), sizes, strict=True):
+        detail[name] = text_of(body[at : at + size])
+        at += size
+    at += ICCID
+    for name in ("hardware", "firmware"):
+        length = body[at] if at < len(body) else 0
+        detail[name] = text_of(body[at + 1 : at + 1 + length])
+        at += 1 + length
+    firmware = detail.pop("firmware")
+    return firmware or None, {name: value for name, value in detail.items() if value}
+
+
+def read_authentication(body: bytes, *, is_2019: bool) -> tuple[str, dict[str, str]]:
     """(code, what else it says). 2013: the body is the code; 2019: length(1) code IMEI(15) version(20)."""
     if not is_2019 or not body:
         return text_of(body), {}

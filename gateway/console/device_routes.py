@@ -41,8 +41,8 @@ class DeviceRoutes:
         return [Route("/api/v1/devices", self.some), Route("/api/v1/devices/{line}/{address:path}", self.one)]
 
     async def some(self, request: Request) -> Response:
-        """Devices of one state, line and class, worst first, a page at a time; how many there are of each."""
-        wanted = {name: request.query_params.get(name, "") for name in ("state", "line", "class", "after")}
+        """Devices of one state, line, class, model and firmware, worst first, a page at a time; how many there are of each."""
+        wanted = {name: request.query_params.get(name, "") for name in ("state", "line", "class", "model", "firmware", "after")}
         unknown = sorted(request.query_params.keys() - wanted.keys())
         if unknown:
             raise Refused("unknown_field", 400, field=unknown[0])
@@ -64,6 +64,8 @@ class DeviceRoutes:
                 state=wanted["state"],
                 line=wanted["line"],
                 device_class=wanted["class"],
+                model=wanted["model"],
+                firmware=wanted["firmware"],
             )
         body = {
             "now": self._house.now(),

@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from gateway.event import KINDS, Group, Kind
 STATES = ("overdue", "never", "low_battery", "unknown", "path_out")  # what may be asked for
 COUNTED = ("alive", "overdue", "never", "path_out", "low_battery", "unsupervised")
 PAGE = 100  # rows of one answer, about 25 KB
+VERSIONS = 100  # of firmware in one answer, 8 KB: a district has some 20 models, of which two or three versions run
 SCAN = 20_000  # devices looked at for one answer, 10 to 40 ms of a thread; with fewer rows than PAGE the reader goes on by the cursor
 AFFECTED_SHOWN = 100  # devices named of an outage in the detail of its incident, 12 KB; the page shows fewer still until asked
 ANY_LINE = "*"  # stands in a URL for a device that may come on any line and was never heard
@@ -123,6 +125,8 @@ def some_of(
     state: str = "",
     line: str = "",
     device_class: str = "",
+    model: str = "",
+    firmware: str = "",
 ) -> tuple[list[Json], int | None]:
     """(rows, where to go on; None: that was all). Never more than PAGE rows, nor SCAN devices looked at. Only reads: may run in a thread."""
     rows: list[Json] = []
@@ -134,7 +138,7 @@ def some_of(
         device, one = place
         if device_class and (one is None or one.rules.name != device_class):
             continue
-        if line and line_of(device, one) != line:
+        if (line and line_of(device, one) != line) or (model and device.model != model):
             continue
         if not is_shown(working.register, device, reader):
             continue
@@ -142,6 +146,8 @@ def some_of(
         if state and state != "low_battery" and not is_wanted(now_is, state, False):
             continue
         seen = seen_of(working, device, one)
+        if firmware and (seen is None or seen.firmware != firmware):
+            continue
         low = is_low(place, seen, troubles)
         if is_wanted(now_is, state, low):
             rows.append(device_row(working, place, now_is, seen, low, troubles, reader))
@@ -222,6 +228,7 @@ def device_detail(working: WorkingSet, place: Place, troubles: Troubles, reader:
         | {
             "registered": True,
             "model": device.model or None,
+            "firmware": seen.firmware if seen is not None else None,
             "interval_s": one.rules.interval_s if one is not None else None,
             "grace_s": one.rules.grace_s if one is not None else None,
             "battery_low_pct": one.rules.battery_low_pct if one is not None else None,
@@ -235,7 +242,8 @@ def device_detail(working: WorkingSet, place: Place, troubles: Troubles, reader:
 
 def stranger_detail(key: str, seen: Seen, lines: Sequence[str]) -> Json:
     """An address on no register. lines: on which it is registered, if not on this one."""
-    return {"device": stranger_row(key, seen) | {"registered": False, "registered_on": list(lines), "states": edges_of(seen)}}
+    told = {"firmware": seen.firmware, "states": edges_of(seen)}
+    return {"device": stranger_row(key, seen) | {"registered": False, "registered_on": list(lines)} | told}
 
 
 def edges_of(seen: Seen | None) -> list[Json]:
@@ -262,6 +270,17 @@ def address_of(working: WorkingSet, line: str, ref: str) -> str | None:
             return device.id
     known = (key.partition("|")[2] for key in list(working.strangers) if key.startswith(f"{line}|+"))
     return next((address for address in known if ref_of(line, address) == ref), None)
+
+
+def versions_of(working: WorkingSet, reader: Reader = EVERYBODY) -> list[Json]:
+    """What the devices of the reader's areas say they run: the VERSIONS that most have, by model. 0.1 s for 100,000: in a thread."""
+    found: Counter[tuple[str, str]] = Counter()
+    for device in working.register.devices:
+        seen = seen_of(working, device, working.supervision.of(device))
+        if seen is not None and seen.firmware is not None and is_shown(working.register, device, reader):
+            found[device.model, seen.firmware] += 1
+    most = sorted(found.most_common(VERSIONS), key=lambda row: (not row[0][0], row[0][0], -row[1], row[0][1]))
+    return [{"model": model or None, "version": version, "count": count} for (model, version), count in most]
 
 
 def troubled(working: WorkingSet, troubles: Troubles, reader: Reader = EVERYBODY) -> Json:

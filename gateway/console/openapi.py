@@ -239,7 +239,7 @@ def document() -> Json:
         "/api/v1/devices": _get(
             f"devices, worst first, at most 100 and as long as `after` is not null more; masked; counts per class; state: {', '.join(STATES)}",
             *(400, 409),
-            parameters=("state", "line", "class", "after"),
+            parameters=("state", "line", "class", "model", "firmware", "after"),
         ),
         "/api/v1/devices/{line}/{address:path}": _get("one device; the `ref` of a row is its address here, line * one that was never heard", 404),
         "/api/v1/incidents/{id}": _get("one incident with timeline, legs, reasons and plan", 404, 503),

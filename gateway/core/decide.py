@@ -143,7 +143,7 @@ def _note_seen(draft: Draft, event: Event, subject: Subject, is_sign: bool) -> N
     key = f"{event.line}|{event.device}"
     before = draft.last_seen(key)
     if before is None:
-        draft.see(key, Seen(at=event.received_at, position=event.position, battery_pct=event.battery_pct))
+        draft.see(key, Seen(at=event.received_at, position=event.position, battery_pct=event.battery_pct, firmware=event.firmware))
     else:
         draft.see(
             key,
@@ -151,6 +151,7 @@ def _note_seen(draft: Draft, event: Event, subject: Subject, is_sign: bool) -> N
                 at=max(before.at, event.received_at) if is_sign else before.at,
                 position=before.position if event.position is None else _newest_position(before, event),
                 battery_pct=event.battery_pct if event.battery_pct is not None else before.battery_pct,
+                firmware=event.firmware if event.firmware is not None and event.late != "backfill" else before.firmware,
                 edges=before.edges,
             ),
         )

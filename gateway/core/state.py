@@ -114,6 +114,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     at: datetime
     position: Position | None = None
     battery_pct: float | None = None
+    firmware: str | None = None
     edges: tuple[Edge, ...] = ()
     watching: Watching | None = None
 
@@ -122,7 +123,7 @@ def is_news(before: Seen | None, now: Seen) -> bool:
     """Is there more to it than that the device spoke: a state, a charge, a place farther away than a fix is wrong?"""
     if now.watching is not None:
         return is_worth_keeping(before.watching if before is not None else None, now.watching)
-    if before is None or before.edges is not now.edges or before.battery_pct != now.battery_pct:
+    if before is None or before.edges is not now.edges or before.battery_pct != now.battery_pct or before.firmware != now.firmware:
         return True
     was, is_ = before.position, now.position
     if was is None or is_ is None:

@@ -83,6 +83,28 @@ def test_devices_are_reached_by_two_keys_filtered_and_looked_at_without_a_mouse(
     expect(page.get_by_role("grid")).to_be_focused()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_count_of_a_version_leads_to_those_devices_and_back(served: ServedHouse, operator: Operator, language: str) -> None:
+    house = served.house
+    for number, version in enumerate(("1.2", "1.2", "1.1")):
+        served.do(house.receive([house.event(Kind.TELEMETRY, f"b{number:03}", "street", phase=Phase.STATE, firmware=version)]))
+    page = operator(**speaking(language))
+    go(page, "d")
+    page.locator(".desk-tabs button").first.press("Enter")
+    section = page.locator("section", has=page.get_by_role("heading", name=re.compile("^(固件版本|Firmware)")))
+    expect(section.locator("li")).to_have_count(2)
+    assert violations(page) == []
+    section.locator("li button").first.press("Enter")
+    rows = page.locator(".device-rows tbody tr")
+    expect(rows).to_have_count(2)
+    assert [row.split()[0] for row in rows.all_inner_texts()] == ["b000", "b001"]
+    rows.first.locator("button").press("Enter")
+    expect(page.locator(".device-detail dl")).to_contain_text("1.2")
+    assert violations(page) == []
+    page.locator(".filters").get_by_role("button", name=re.compile("(显示全部版本|Show every version)")).press("Enter")
+    expect(rows.nth(2)).to_be_visible()
+
+
 def test_nothing_is_done_to_an_incident_that_is_out_of_sight_but_the_next_is_taken(served: ServedHouse, operator: Operator) -> None:
     low = served.do(served.house.cries(3, Kind.LOW_BATTERY))
     page = operator()

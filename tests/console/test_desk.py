@@ -553,7 +553,7 @@ async def test_how_the_machinery_does_without_anybodys_name(house: FakeHouse, co
     assert told["devices"]["unsupervised"] == 41
     assert told["ears"] == {"": 0, "haishiwan": 0, "pingan": 0}
     assert told["rejected"][0]["count"] == 3
-    assert (told["firmware"], told["upward"], told["after_outage"]) == (None, [], [])
+    assert (told["firmware"], told["upward"], told["after_outage"]) == ([], [], [])
     assert told["self_test"]["state"] == "waiting"
     assert [(one["name"], one["how"]) for one in told["self_test"]["points"]][-2:] == [("wearables", "path"), ("lobby", "press")]
     text = str(told)

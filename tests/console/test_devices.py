@@ -22,6 +22,7 @@ from gateway.console.http import make_app
 from gateway.console.reader import Reader
 from gateway.core.account import AccountRole
 from gateway.core.register import Device, Register
+from gateway.core.state import Seen
 from gateway.event import Kind, Phase
 from tests.console import street
 from tests.console.fake_house import STATIC, FakeHouse
@@ -257,6 +258,35 @@ def test_the_real_codec_tells_how_its_profiles_do() -> None:
     codec = build_codec(MappingOptions(mappings=("zigbee2mqtt", "no_such")), Surroundings(line="m"))
     states = [(one.name, one.state, bool(one.fault)) for one in codec.profile_states(0.0)]
     assert states == [("no_such", "refused", True), ("zigbee2mqtt", "running", False)]
+
+
+async def test_what_devices_run_is_counted_by_model_and_led_to(house: FakeHouse, client: httpx.AsyncClient) -> None:
+    for number, version in enumerate(("1.2", "1.2", "1.1")):
+        await house.receive([house.event(Kind.TELEMETRY, f"b{number:03}", "street", phase=Phase.STATE, firmware=version)])
+    await house.receive([house.event(Kind.TELEMETRY, street.GATEWAY, "street", phase=Phase.STATE, firmware="2026-a")])
+    await house.receive([house.event(Kind.HEARTBEAT, "b002", "street", phase=Phase.STATE)])  # says nothing of it: still 1.1
+    await house.receive([house.event(Kind.TELEMETRY, "b001", "street", phase=Phase.STATE, firmware="0.9", late="backfill")])  # of long ago
+    counted = (await client.get("/api/v1/ops")).json()["firmware"]
+    assert counted == [
+        {"model": "示例网关 2", "version": "2026-a", "count": 1},
+        {"model": None, "version": "1.2", "count": 2},
+        {"model": None, "version": "1.1", "count": 1},
+    ]
+    assert [row["address"] for row in (await devices(client, firmware="1.2"))["devices"]] == ["b000", "b001"]
+    assert [row["address"] for row in (await devices(client, model="示例网关 2", firmware="2026-a"))["devices"]] == [street.GATEWAY]
+    assert (await devices(client, model="示例网关 2", firmware="1.2"))["devices"] == []
+    assert (await client.get("/api/v1/devices/street/b002")).json()["device"]["firmware"] == "1.1"
+    await house.receive([house.event(Kind.TELEMETRY, "b002", "street", phase=Phase.STATE, firmware="1.2")])  # updated
+    assert {row["version"]: row["count"] for row in (await client.get("/api/v1/ops")).json()["firmware"]} == {"2026-a": 1, "1.2": 3}
+
+
+async def test_of_many_versions_those_that_most_have_are_told(house: FakeHouse) -> None:
+    for number in range(street.BUTTONS):
+        house.working.seen[f"street|b{number:03}"] = Seen(at=house.now(), firmware="common" if number < 5 else f"v{number}")
+    whole = device_views.versions_of(house.working)
+    assert len(whole) == 1 + street.BUTTONS - 5
+    few = device_views.versions_of(house.working, Reader(name="王强", role=AccountRole.OPERATOR, areas=frozenset(("pingan",))))
+    assert 0 < sum(row["count"] for row in few) < street.BUTTONS
 
 
 async def test_who_keeps_the_machinery_running_sees_no_person_and_an_area_only_its_own() -> None:

@@ -21,7 +21,7 @@ SAMPLES = [
     ("milesight-channels", 85, "06FB06000303 02", {"alarms": [{"id": 6, "type": "out_of_bed", "status": "ignored", "region": 2}]}),
     ("milesight-channels", 85, "06FB0700090500", {"alarms": [{"id": 7, "type": 9, "status": 5, "region": 0}]}),
     ("milesight-channels", 85, "20CE0500000100", {"history": True}),
-    ("milesight-channels", 85, "FF0BFF FF0101 FF166412345678901234 FF090310 FF0A0101 FF0F00", {"started": True}),
+    ("milesight-channels", 85, "FF0BFF FF0101 FF166412345678901234 FF090310 FF0A0101 FF0F00", {"started": True, "firmware": "1.1"}),
     ("milesight-channels", 85, "017510 FF2E", {"battery": 16}),  # cut off
     ("milesight-channels", 85, "017510 AABB01 FF2E01", {"battery": 16}),  # an unknown channel ends the reading
     ("milesight-channels", 85, "AABB01", None),

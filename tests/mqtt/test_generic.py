@@ -1,5 +1,6 @@
 """The generic wearable codec: what it reads, what it leaves out, and what it takes for the same message."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -73,6 +74,7 @@ def test_the_least_message() -> None:
         ('"battery":[1]', (None, None, None), ["battery"]),
         ('"phase":"shouting"', (None, None, None), ["phase"]),
         ('"phase":5', (None, None, None), ["phase"]),
+        ('"firmware":5', (None, None, None), ["firmware"]),
         ('"seq":-1', (None, None, None), ["seq"]),
         ('"seq":9223372036854775808', (None, None, None), ["seq"]),
         ('"seq":"x"', (None, None, None), ["seq"]),
@@ -82,6 +84,15 @@ def test_a_cry_is_not_refused_for_a_broken_gauge(fields: str, expected: tuple[fl
     got = signal(f'{{"kind":"sos",{fields}}}')
     assert (got.lat, got.lon, got.battery_pct) == expected
     assert got.detail.get("ignored") == ignored
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("1.4.2", "1.4.2"), (" 1.4\n", "1.4"), ("", None), ("\x00\x1b", None), ("\ud800", None), ("v" * 65, "v" * 64), ("固件 3", "固件 3")],
+)
+def test_a_version_is_kept_as_it_can_be_shown(said: str, kept: str | None) -> None:
+    got = signal(json.dumps({"kind": "heartbeat", "firmware": said}))
+    assert to_event(got, "wearables", NOW).firmware == kept
 
 
 @pytest.mark.parametrize(("word", "phase"), [("raise", Phase.RAISE), ("repeat", Phase.REPEAT), ("clear", Phase.CLEAR), ("test", Phase.TEST)])

@@ -46,7 +46,7 @@ def test_what_was_written_is_restored(store: Store, url: str, tmp_path: Path) ->
     room.press("w-li")
     call = Call(key="pbx|c1", line="pbx", state=Kind.CALL_OFFERED, at=START, detail={"call": "c1", "caller": "+86138"}, persons=("wang",))
     store.write(msgspec.structs.replace(told(room), calls=[(call.key, call)]))
-    store.checkpoint([("wearables|w-wang", Seen(at=utc_now(), battery_pct=80.0))])
+    store.checkpoint([("wearables|w-wang", Seen(at=utc_now(), battery_pct=80.0, firmware="1.2"))])
     store.close()
 
     again = Store(url, tmp_path)
@@ -56,7 +56,8 @@ def test_what_was_written_is_restored(store: Store, url: str, tmp_path: Path) ->
     assert found.calls == [call]
     assert found.next_number == room.working.next_number
     assert (found.opened, found.closed) == (2, 0)
-    assert dict(found.seen)["wearables|w-wang"].battery_pct == 80.0
+    kept = dict(found.seen)["wearables|w-wang"]
+    assert (kept.battery_pct, kept.firmware) == (80.0, "1.2")
     assert again.verify() == (len(room.records), None)
     again.write(Batch(records=[record(1)]))
     assert again.verify() == (len(room.records) + 1, None)

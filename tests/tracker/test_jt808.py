@@ -15,7 +15,7 @@ from drivers.contract import Rejected, Signal, Surroundings
 from drivers.downlink import Tell, Word
 from drivers.tracker.jt808 import Jt808, Jt808Memory, Jt808Options, authentication_before
 from drivers.tracker.jt808_frame import Message, build, escape, parse, unescape
-from drivers.tracker.jt808_terminal import code_for
+from drivers.tracker.jt808_terminal import code_for, read_attributes
 from gateway.event import Kind, Phase
 
 VECTORS = tomllib.loads((Path(__file__).parent.parent / "vectors" / "tracker" / "jt808.toml").read_text("utf-8"))["frame"]
@@ -314,6 +314,25 @@ def test_authentication_of_2019_has_more_to_say() -> None:
     codec = fresh(memory=Jt808Memory())
     [signal] = signals(codec, build(header.header, 0x0102, body, 9))
     assert {"imei": "865478070102068", "version": "V1.2"}.items() <= signal.detail.items()
+
+
+def test_attributes_of_2019_as_a_terminal_sent_them() -> None:
+    """SmallChi/JT808, issue 43: the maker has five octets still; this terminal counts one octet less than it sends."""
+    body = (
+        "00FF3838383838434B313030430000000000000000000000000000000000000000000000003130303034393300000000000000000000000000000000"
+        "00000000000000898603249475600329000748572D56322E350E434B313030434D2D4A542D563032340220"
+    )
+    firmware, detail = read_attributes(bytes.fromhex(body), is_2019=True)
+    assert firmware == "CK100CM-JT-V02"
+    assert detail == {"maker": "88888", "model": "CK100C", "terminal": "1000493", "hardware": "HW-V2.5"}
+
+
+@pytest.mark.parametrize("octets", [*range(60), 95, 200])
+def test_attributes_of_any_length(octets: int) -> None:
+    for wire in (frame(0x0107, bytes(octets)), frame(0x0107, b"\xff" * octets)):
+        codec = authenticated()
+        assert signals(codec, wire)[0].kind is Kind.TELEMETRY
+        assert results(codec) == [0]
 
 
 @pytest.mark.parametrize("octets", [0, 3, 4, 9, 24, 25, 33, 36, 37, 45, 76, 200])

@@ -15,7 +15,8 @@ const COUNTED = ["alive", "overdue", "never", "path_out", "low_battery", "unsupe
 const PAGE = 100; // as the server has it
 const STEPS = 20; // answers read in a row while a rare state is looked for: all of 400,000 devices
 
-const wanted = signal({ state: "overdue", line: "", class: "" });
+const EVERYTHING = { state: "", line: "", class: "", model: "", firmware: "" };
+const wanted = signal({ ...EVERYTHING, state: "overdue" });
 const list = question();
 const lineList = question();
 const one = question();
@@ -62,9 +63,15 @@ export function openDevice(device) {
   one.ask(pathOf(device));
 }
 
+/** Show which devices run a version. */
+export function openVersion(model, firmware) {
+  tab.value = "devices";
+  choose({ ...EVERYTHING, model: model ?? "", firmware });
+}
+
 /** Show what is behind an outage. */
 export function openSilent(line) {
-  wanted.value = { state: "path_out", line: line ?? "", class: "" };
+  wanted.value = { ...EVERYTHING, state: "path_out", line: line ?? "" };
   view.value = "devices";
   tab.value = "devices";
 }
@@ -78,7 +85,7 @@ function Counts({ data }) {
       <tbody>${counts.map((row) => html`<tr key=${row.class}>
         <th scope="row">${row.class || t("devices.no_class")}</th>
         ${shown.map((state) => html`<td key=${state} class=${row[state] ? state : "none"}>${row[state] && STATES.includes(state)
-          ? html`<button class="small" aria-label=${`${row.class || t("devices.no_class")} ${label("device_state", state)} ${row[state]}`} onClick=${() => choose({ state, class: row.class, line: "" })}>${row[state]}</button>`
+          ? html`<button class="small" aria-label=${`${row.class || t("devices.no_class")} ${label("device_state", state)} ${row[state]}`} onClick=${() => choose({ ...EVERYTHING, state, class: row.class })}>${row[state]}</button>`
           : row[state]}</td>`)}
       </tr>`)}</tbody>
     </table>
@@ -135,11 +142,12 @@ function List({ state }) {
   const lineNames = liveLines.value.map((line) => line.id).sort();
   return html`<section class="device-list">
     <div class="filters" role="group" aria-label=${t("queue.tabs")}>
-      ${STATES.map((name) => html`<button key=${name} aria-pressed=${filter.state === name ? "true" : "false"} onClick=${() => choose({ state: name, ...(name === "unknown" ? { class: "" } : {}) })}>${name ? label("device_state", name) : t("tab.all")}</button>`)}
+      ${STATES.map((name) => html`<button key=${name} aria-pressed=${filter.state === name ? "true" : "false"} onClick=${() => choose({ state: name, ...(name === "unknown" ? { class: "", model: "", firmware: "" } : {}) })}>${name ? label("device_state", name) : t("tab.all")}</button>`)}
       <label>${t("devices.line")} <select value=${filter.line} onChange=${(event) => choose({ line: event.target.value })}>
         <option value="">${t("tab.all")}</option>${lineNames.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
       <label>${t("devices.class")} <select value=${filter.class} disabled=${filter.state === "unknown"} onChange=${(event) => choose({ class: event.target.value })}>
         <option value="">${t("tab.all")}</option>${classes.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
+      ${filter.firmware && html`<button aria-pressed="true" title=${t("devices.any_version")} onClick=${() => choose({ model: "", firmware: "" })}>${t("devices.firmware")} ${filter.model} ${filter.firmware} ✕<span class="unseen"> ${t("devices.any_version")}</span></button>`}
     </div>
     ${data && (data.devices.length ? html`<${Rows} devices=${data.devices} />` : !busy && !data.after && html`<p class="nothing-here">${t("devices.none")}</p>`)}
     ${data?.after && html`<button class="more" disabled=${busy} onClick=${() => load(data.after)}>${t("devices.more")}</button>`}
@@ -168,6 +176,7 @@ function Device() {
       <dt>${t("devices.line")}</dt><dd>${device.line ?? "–"}</dd>
       ${device.via && html`<dt>${t("devices.via")}</dt><dd>${device.via}</dd>`}
       ${device.model && html`<dt>${t("devices.model")}</dt><dd>${device.model}</dd>`}
+      ${device.firmware && html`<dt>${t("devices.firmware")}</dt><dd>${device.firmware}</dd>`}
       ${device.behind > 0 && html`<dt>${t("devices.behind")}</dt><dd>${t("devices.behind_count", { n: device.behind, silent: device.behind_silent })}</dd>`}
       ${device.registered === false && device.registered_on.length > 0 && html`<dt>${t("devices.registered_on")}</dt><dd>${device.registered_on.join(" ")}</dd>`}
       ${device.states.length > 0 && html`<dt>${t("devices.told")}</dt><dd>${device.states.map((state) => html`<div key=${state.name}>${label("edge", state.name)} <${Time} at=${state.since} /></div>`)}</dd>`}

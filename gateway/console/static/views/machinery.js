@@ -4,12 +4,15 @@ import { useEffect } from "preact/hooks";
 import { notice, rule } from "../commands.js";
 import { faultText } from "../fault.js";
 import { label, t } from "../i18n.js";
+import { later } from "../later.js";
 import { question } from "../reading.js";
 import { lines as liveLines } from "../store.js";
 import { Ago, Time, html, lasted } from "../ui.js";
 import { open, reachable } from "../work.js";
 import { AskForm, Choice, ReasonField, When, asInstant } from "./fields.js";
 import { SelfTest } from "./self_test.js";
+
+const openVersion = later(() => import("./devices.js"), "openVersion");
 
 const READ_MS = 15_000;
 const LINE_MARKS = { live: "●", connecting: "◌", suspect: "◌", lost: "✕" };
@@ -128,6 +131,7 @@ export function Machinery() {
         <${Upward} rows=${data.upward} />
         <${Listed} name="after_outage" rows=${data.after_outage}>${(one) => html`<li key=${one.id}><b>${hasQueue ? html`<button class="row small" onClick=${() => open(one.id)}>${one.id}</button>` : one.id}</b> ${one.line} ${t("ops.silent_count", { n: one.count })} <${Ago} at=${one.since} /></li>`}<//>
         <${Listed} name="gaps" rows=${data.gaps}>${(one) => html`<li key=${`${one.line} ${one.at}`}><b>${one.line}</b> <${Time} at=${one.from} /> – <${Time} at=${one.to} /> <span class="quiet">${label("gap_reason", one.reason)}</span></li>`}<//>
-        <${Listed} name="firmware" rows=${data.firmware ?? []}>${(one) => html`<li key=${`${one.class} ${one.version}`}>${one.class || t("devices.no_class")} <b>${one.version || t("ops.no_version")}</b> ${one.count}</li>`}<//></div>
+        <${Listed} name="firmware" rows=${data.firmware}>${(one) => html`<li key=${`${one.model} ${one.version}`}>${one.model ?? t("devices.no_model")} <b>${one.version}</b>
+          <button class="row small" onClick=${() => openVersion(one.model, one.version)}>${t("ops.devices_count", { n: one.count })}</button></li>`}<//></div>
     </div>`;
 }
