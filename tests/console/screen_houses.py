@@ -15,7 +15,7 @@ from gateway.core.provider_matters import MACHINE
 from gateway.core.providers import local_day
 from gateway.core.standing import Ruling
 from gateway.core.state import Draft, WorkingSet
-from gateway.event import Kind
+from gateway.event import Kind, Phase
 from gateway.telephone import Telephone
 from tests.console import fake_house, past, service_house, street
 from tests.console.accounts_house import with_accounts
@@ -69,6 +69,8 @@ async def a_day(house: FakeHouse) -> None:
     await fake_house.evening(house, random.Random(1))
     for _ in range(3):
         await house.cries(20, Kind.FALL_SUSPECTED)
+    watches = [house.event(Kind.HEARTBEAT, f"w{i:03}", phase=Phase.STATE, firmware="1.4.2" if i % 5 else "1.3.0") for i in range(40)]
+    await house.receive(watches)
     stalled = await house.cries(21)
     await house.command(Command(action=Action.ACKNOWLEDGE, actor="赵敏", incident=stalled.id))
     draft = Draft(house.working_set)
