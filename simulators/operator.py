@@ -20,6 +20,7 @@ POLL_S = 1.0
 ORDER_KINDS = frozenset(
     {"help", "call_answered", "call_abandoned", "call_missed", "general", "fall_suspected", "inactivity", "bed_exit", "wandering", "missed_checkin"}
 )
+UNDER_WAY = frozenset({"accepted", "en_route", "arrived"})
 NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_removed", "call_failed"})
 MAX_ROWS = 20_000
 EXTENSION = "8001"  # the telephone at this desk
@@ -249,6 +250,9 @@ class Operator:
         if step == "acknowledge" and self._is_left_alone(incident):
             await asyncio.sleep(self.habits.lets_climb)
         await asyncio.sleep(self._random.uniform(*pause))
+        if step == "resolve" and await self._is_somebody_under_way(incident):
+            self._tried.pop((incident, step), None)  # nothing was tried: the row tells of the leg that is farthest, and others go on
+            return
         if step == "acknowledge" and await self._command(incident, "acknowledge", {}):
             self.counts.acknowledged += 1
         elif step == "identify":
@@ -264,6 +268,11 @@ class Operator:
                 self.counts.resolved += 1
         elif step == "call_back" and await self._command(incident, "call_back", {"satisfaction": 5}):
             self.counts.closed += 1
+
+    async def _is_somebody_under_way(self, incident: str) -> bool:
+        """Is anybody still to tell that it is done? Those who are rung are asked by telephone when it is time."""
+        legs = (await self.detail(incident) or {}).get("legs", ())
+        return any(leg.get("state") in UNDER_WAY and leg.get("name") not in self._rung for leg in legs)
 
     async def _identify(self, incident: str) -> None:
         """Who calls is nobody's number, but somebody's contact: it is about them."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,6 +26,7 @@ class Desk:
         self.refuse: set[str] = set()
         self.books = "0.0"
         self.details: dict[str, dict[str, Any]] = {}
+        self.looked: Counter[str] = Counter()
 
     def raise_row(self, incident: str, kind: str, severity: str, **more: object) -> None:
         self.rows[incident] = {"type": "incident", "id": incident, "kind": kind, "severity": severity, "state": "raised", "leg": None, **more}
@@ -60,7 +62,9 @@ def desk() -> Iterator[tuple[Desk, str]]:
                 due = [row for row in state.rows.values() if "call_due" in row.get("flags", ())]
                 return self.answer(200, {"call_backs": due})
             if self.path.startswith("/api/v1/incidents/"):
-                return self.answer(200, state.details.get(self.path.rpartition("/")[2], {}))
+                incident = self.path.rpartition("/")[2]
+                state.looked[incident] += 1
+                return self.answer(200, state.details.get(incident, {}))
             assert self.path.startswith("/api/v1/changes")
             items = [*state.rows.values(), {"type": "line", "id": "corridor-panel", "state": "live"}]
             return self.answer(200, {"epoch": "e", "rev": 1, "items": items, "gone": []})
@@ -103,6 +107,27 @@ async def test_walks_the_required_steps_before_the_end(desk: tuple[Desk, str]) -
     try:
         await until(lambda: state.rows["I1"]["state"] == "closed", "closed")
         assert [body["step"] for _, action, body in state.commands if action == "step"] == ["check_device"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_nothing_is_over_while_somebody_is_still_on_the_way(desk: tuple[Desk, str]) -> None:
+    """The row tells of the neighbour, who is done; the station is still to come."""
+    state, url = desk
+    state.raise_row("I1", "sos", "critical", leg="done", leg_responder="邻居")
+    state.raise_row("I2", "sos", "major", leg="done")
+    station = {"name": "驿站", "state": "en_route"}
+    state.details["I1"] = {"plan": [], "legs": [{"name": "邻居", "state": "done"}, station]}
+    state.details["I2"] = {"plan": [], "legs": [{"name": "邻居", "state": "done"}, {"name": "电话驿站", "state": "accepted"}]}
+    operator = Operator(url, QUICK, rung=("电话驿站",))
+    running = asyncio.create_task(operator.run())
+    try:
+        await until(lambda: state.rows["I2"]["state"] == "closed", "whoever is rung is not waited for")
+        await until(lambda: state.looked["I1"] > 6, "the operator looks again and again")  # more often than anything is tried
+        assert state.rows["I1"]["state"] == "acknowledged"
+        station["state"] = "done"
+        await until(lambda: state.rows["I1"]["state"] == "closed", "closed")
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

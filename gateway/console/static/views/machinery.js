@@ -108,7 +108,7 @@ function Ears({ data }) {
 }
 
 function Upward({ rows }) {
-  return html`<${Listed} name="upward" rows=${rows}>${(one) => html`<li key=${one.name} class=${one.failing ? "bad" : ""}><b>${one.name}</b>
+  return html`<${Listed} name="upward" rows=${rows}>${(one) => html`<li key=${one.name} class=${one.failing ? "bad" : ""}><b>${one.name}</b>${" "}
     ${one.failing ? html`✕ ${label("upward_failing", one.failing)}` : html`<span class="good">● ${t("ops.upward_works")}</span>`}
     ${one.lag_entries > 0 && html` <span>${t("ops.behind", { n: one.lag_entries, time: lasted(one.lag_s) })}</span>`}
     ${(one.days ?? []).filter((day) => day.outcome && day.outcome !== "equal").map((day) => html` <span class="flag" key=${day.day}>${day.day} ${label("upward_outcome", day.outcome)}</span>`)}</li>`}<//>`;
@@ -131,7 +131,7 @@ export function Machinery() {
         <${Upward} rows=${data.upward} />
         <${Listed} name="after_outage" rows=${data.after_outage}>${(one) => html`<li key=${one.id}><b>${hasQueue ? html`<button class="row small" onClick=${() => open(one.id)}>${one.id}</button>` : one.id}</b> ${one.line} ${t("ops.silent_count", { n: one.count })} <${Ago} at=${one.since} /></li>`}<//>
         <${Listed} name="gaps" rows=${data.gaps}>${(one) => html`<li key=${`${one.line} ${one.at}`}><b>${one.line}</b> <${Time} at=${one.from} /> – <${Time} at=${one.to} /> <span class="quiet">${label("gap_reason", one.reason)}</span></li>`}<//>
-        <${Listed} name="firmware" rows=${data.firmware}>${(one) => html`<li key=${`${one.model} ${one.version}`}>${one.model ?? t("devices.no_model")} <b>${one.version}</b>
+        <${Listed} name="firmware" rows=${data.firmware}>${(one) => html`<li key=${`${one.model} ${one.version}`}>${one.model ?? t("devices.no_model")} <b>${one.version}</b>${" "}
           <button class="row small" onClick=${() => openVersion(one.model, one.version)}>${t("ops.devices_count", { n: one.count })}</button></li>`}<//></div>
     </div>`;
 }
