@@ -185,10 +185,9 @@ def write_config(shipped: Path, folder: Path, broker: str, ports: Mapping[str, i
         panel_key=PANEL_KEY,
     )
     config.write_text(told, encoding="utf-8")
-    (folder / "ami.secret").write_text(AMI_SECRET, encoding="utf-8")
-    for name in ("page.secret", "city.secret"):
+    for name, secret in (("ami.secret", AMI_SECRET), ("page.secret", secrets.token_hex(32)), ("city.secret", secrets.token_hex(32))):
         (folder / name).touch(0o600)
-        (folder / name).write_text(secrets.token_hex(32), encoding="utf-8")
+        (folder / name).write_text(secret, encoding="utf-8")
     return config
 
 
@@ -204,6 +203,8 @@ def _districts(shipped: Path, folder: Path) -> Path:
     for row in responders.rows:
         if row["kind"] == "station" and row["areas"].startswith(f"{RUNG_TOWN}-"):
             row["channel"] = "phone"
+        elif row["channel"] == "webhook":  # its web server is not among the players
+            row["channel"] = "mqtt"
     responders.rows += RESPONDERS
     providers.rows += PROVIDERS
     for row in devices.rows:

@@ -17,6 +17,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int = 0
 
 
+TELL_BY_VOICE = "tell_by_voice"
+"""The reason of a withdrawal that no machine can tell: who was rung has heard the order and is told by a person. Nothing has failed."""
+
+
 class DeliveryError(Exception):
     """The far end did not take the order. `retry`: worth trying again with the same delivery id (else the leg has failed)."""
 

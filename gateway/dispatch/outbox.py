@@ -17,7 +17,7 @@ from gateway.clock import utc_now
 from gateway.core.incident import Incident, Leg, Role
 from gateway.core.least_data import order_body
 from gateway.core.register import Register, Responder
-from gateway.dispatch.contract import Channel, DeliveryError, Links, Order, no_link
+from gateway.dispatch.contract import TELL_BY_VOICE, Channel, DeliveryError, Links, Order, no_link
 from gateway.event import Severity
 from gateway.metrics import Metrics
 from gateway.tracing import Tracing
@@ -143,12 +143,14 @@ class Outbox:
         channel = self._channels.get(leg.channel)
         if channel is None:
             log.error("no such channel", channel=leg.channel, remedy=f"configure [dispatch.{leg.channel}] or change the responder's channel")
+            self._metrics.orders.labels(leg.channel, "failed").inc()
             self._reports.delivered(key, f"no_channel_{leg.channel}")
             return False
         try:
             await channel.deliver(self._order(incident, leg))
         except DeliveryError as error:
-            self._metrics.orders.labels(channel.name, "retried" if error.retry else "failed").inc()
+            final = "by_voice" if error.reason == TELL_BY_VOICE else "failed"
+            self._metrics.orders.labels(channel.name, "retried" if error.retry else final).inc()
             if error.retry:
                 return True
             self._reports.delivered(key, error.reason)

@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.telephone import Told
 from gateway.config import PhoneChannelConfig
-from gateway.dispatch.contract import DeliveryError, Order
+from gateway.dispatch.contract import TELL_BY_VOICE, DeliveryError, Order
 from gateway.dispatch.webhook import Answered
 from gateway.event import new_id
 
@@ -100,6 +100,6 @@ class PhoneChannel:
         """Withdrawn, or somebody else goes: what rings falls silent. Who has heard the order must be told by a person; the journal says so."""
         ringing = self._ringing.get(delivery)
         if ringing is None:
-            raise DeliveryError("tell_by_voice", retry=False)
+            raise DeliveryError(TELL_BY_VOICE, retry=False)
         await self._ringer().hang_up(ringing.id)
         ringing.told.cancel()

@@ -195,20 +195,33 @@ async def test_a_second_cry_while_it_rings_does_not_ring_beside_it(tmp_path: Pat
         assert pbx.rung == [STATION]
 
 
+async def it_is_over(house: House) -> None:
+    incident = only(house).id
+    await house.command(Command(action=Action.ASSIGN, actor="李娜", incident=incident, facts={"to": "李娜"}))
+    facts = {"outcome": "false_alarm", "override": "no step of its plan is meant here"}
+    await house.command(Command(action=Action.RESOLVE, actor="李娜", incident=incident, facts=facts))
+
+
+async def test_who_has_heard_the_order_is_told_by_a_person_and_no_order_has_failed(tmp_path: Path, pbx: Pbx) -> None:
+    """GatewayOrdersFail is critical: it came each time when somebody who was on the way after a call was not needed any more."""
+    pbx.answers(STATION, key="1")
+    async with Place(tmp_path, pbx).runs() as house:
+        await cries(house)
+        await reaches(house, ("station", "accepted"))
+        await it_is_over(house)
+        await wait_until(lambda: not only(house).legs[0].pending, "the withdrawal is done")
+        count = house.metrics.registry.get_sample_value
+        orders = {result: count("gateway_orders_total", {"channel": "phone", "result": result}) for result in ("sent", "by_voice", "failed")}
+        assert orders == {"sent": 1, "by_voice": 1, "failed": None}
+        assert pbx.rung == [STATION]
+
+
 async def test_a_resolved_incident_stops_the_ringing(tmp_path: Path, pbx: Pbx) -> None:
     pbx.answers(STATION, does="nothing")
     async with Place(tmp_path, pbx, ring_s=30).runs() as house:
-        incident = (await cries(house)).id
+        await cries(house)
         await wait_until(lambda: pbx.exchange.calls, "it rings")
-        await house.command(Command(action=Action.ASSIGN, actor="李娜", incident=incident, facts={"to": "李娜"}))
-        await house.command(
-            Command(
-                action=Action.RESOLVE,
-                actor="李娜",
-                incident=incident,
-                facts={"outcome": "false_alarm", "override": "no step of its plan is meant here"},
-            )
-        )
+        await it_is_over(house)
         await wait_until(lambda: not pbx.exchange.calls, "the telephone falls silent")
         await wait_until(lambda: not only(house).legs[0].pending, "the withdrawal is done")
         assert legs(only(house)) == [("station", "withdrawn")]
