@@ -25,6 +25,7 @@ NO_VISIT = frozenset({"low_battery", "tamper", "fault", "offline", "device_remov
 MAX_ROWS = 20_000
 EXTENSION = "8001"  # the telephone at this desk
 VISIT_S = (8.0, 12.0)  # whoever was rung tells by telephone when it is done: about as long as stations take that say so themselves
+ALONE_S = 30.0  # an operator who can send nobody talks with the person about so long
 RINGING_S = 20.0  # then nobody is waited for any more: 30 s is how long a telephone rings at most
 BOOKS = ("gateway_unaccounted", "gateway_incidents_unaccounted")
 
@@ -237,11 +238,15 @@ class Operator:
                 return "dispatch"
             if kind == "offline" and "ended" not in (row.get("flags") or ()):
                 return None  # is over when the devices are back, not when somebody says so
-            if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT)):
+            if self.habits.resolves and (leg == "done" or (leg is None and kind in NO_VISIT) or (leg == "sent" and self._is_old(row))):
                 return "resolve"
         if state == "resolved" and self.habits.resolves:
             return "call_back"
         return None
+
+    def _is_old(self, row: dict[str, Any]) -> bool:
+        """Has it waited at this desk for so long that a telephone call has settled it, if nobody was left to be sent?"""
+        return time.monotonic() - self.first_seen[str(row["id"])] > ALONE_S
 
     async def _do(self, incident: str, step: str) -> None:
         pause = self.habits.acknowledge_after if step == "acknowledge" else self.habits.act_after
@@ -250,8 +255,8 @@ class Operator:
         if step == "acknowledge" and self._is_left_alone(incident):
             await asyncio.sleep(self.habits.lets_climb)
         await asyncio.sleep(self._random.uniform(*pause))
-        if step == "resolve" and await self._is_somebody_under_way(incident):
-            self._tried.pop((incident, step), None)  # nothing was tried: the row tells of the leg that is farthest, and others go on
+        if step == "resolve" and not await self._may_end(incident):
+            self._tried.pop((incident, step), None)  # nothing was tried
             return
         if step == "acknowledge" and await self._command(incident, "acknowledge", {}):
             self.counts.acknowledged += 1
@@ -269,10 +274,13 @@ class Operator:
         elif step == "call_back" and await self._command(incident, "call_back", {"satisfaction": 5}):
             self.counts.closed += 1
 
-    async def _is_somebody_under_way(self, incident: str) -> bool:
-        """Is anybody still to tell that it is done? Those who are rung are asked by telephone when it is time."""
+    async def _may_end(self, incident: str) -> bool:
+        """Nobody is still to tell that it is done (the row has only the leg that is farthest; those who are rung are asked by telephone when it is
+        time). Where nobody was left to be sent and the order came back to the desk, the operator has seen to it alone."""
         legs = (await self.detail(incident) or {}).get("legs", ())
-        return any(leg.get("state") in UNDER_WAY and leg.get("name") not in self._rung for leg in legs)
+        if any(leg.get("state") in UNDER_WAY and leg.get("name") not in self._rung for leg in legs):
+            return False
+        return self.rows.get(incident, {}).get("leg") != "sent" or any(leg.get("kind") == "desk" and leg.get("state") == "sent" for leg in legs)
 
     async def _identify(self, incident: str) -> None:
         """Who calls is nobody's number, but somebody's contact: it is about them."""

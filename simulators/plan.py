@@ -29,8 +29,10 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def choose_cast(scenario: Scenario, district: District, seed: str, used: set[int]) -> dict[str, tuple[Member, ...]]:
-    """Who plays what. Nobody plays twice; those in `used` (by place in the register) only when nobody else is left."""
+def choose_cast(scenario: Scenario, district: District, seed: str, used: dict[int, None]) -> dict[str, tuple[Member, ...]]:
+    """Who plays what. Nobody plays twice; those in `used` (by place in the register, the longest ago first) only when nobody else is left.
+
+    Whoever has played most recently comes last: an incident goes on for a while, and what is pressed into it is no new one."""
     chance = random.Random(f"cast:{seed}")
     parts: dict[str, tuple[Member, ...]] = {}
     taken: set[int] = set()
@@ -45,14 +47,16 @@ def choose_cast(scenario: Scenario, district: District, seed: str, used: set[int
             and not (member.phone and "phone" in cast.has and member.phone in numbers)
         ]
         fresh = [place for place in fitting if place not in used]
-        pool = fresh if len(fresh) >= cast.count else fitting
+        pool = fresh if len(fresh) >= cast.count else [*fresh, *(place for place in used if place in fitting)][: cast.count]
         if len(pool) < cast.count:
             raise ScenarioError([f"cast {cast.name!r}: the register has {len(pool)} with {', '.join(cast.has)}, {cast.count} are needed"])
         chosen = chance.sample(pool, cast.count)
         taken.update(chosen)
         numbers.update(district.members[place].phone for place in chosen)
         parts[cast.name] = tuple(district.members[place] for place in chosen)
-    used |= taken
+    for place in sorted(taken):
+        used.pop(place, None)
+        used[place] = None
     return parts
 
 
@@ -75,9 +79,9 @@ def _lives_where(cast: Cast, member: Member, district: District) -> bool:
     return member.town not in district.rung_towns | district.beside_rung
 
 
-def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 0, scale: float = 1.0, used: set[int] | None = None) -> Plan:
+def make_plan(scenario: Scenario, district: District, *, seed: int, turn: int = 0, scale: float = 1.0, used: dict[int, None] | None = None) -> Plan:
     """All steps of one turn. With `scale` the file's times are stretched; `within` and what people do with their hands are not."""
-    parts = choose_cast(scenario, district, f"{seed}:{turn}", used if used is not None else set())
+    parts = choose_cast(scenario, district, f"{seed}:{turn}", used if used is not None else {})
     chance = random.Random(f"plan:{seed}:{turn}")
     steps: list[tuple[float, int, Do, Member]] = []
     for number, do in enumerate(scenario.do, 1):

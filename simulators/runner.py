@@ -116,7 +116,7 @@ class _Run:
         endless = self.scenario.endless and self.seconds is None
         turns = max(1, int(self.seconds // nominal)) if self.scenario.endless and self.seconds else 1
         scale = (self.seconds or nominal) / nominal / turns
-        used: set[int] = set()
+        used: dict[int, None] = {}
         turn = 0
         while not self.stop.is_set() and (endless or turn < turns):
             plan = make_plan(self.scenario, self.district, seed=self.seed, turn=turn, scale=scale, used=used)

@@ -133,6 +133,24 @@ async def test_nothing_is_over_while_somebody_is_still_on_the_way(desk: tuple[De
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_what_came_back_to_the_desk_is_ended_by_the_desk(desk: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.operator.ALONE_S", 0.1)
+    state, url = desk
+    for incident, kind in (("I1", "desk"), ("I2", "station")):
+        state.raise_row(incident, "sos", "critical", leg="sent")
+        legs = [{"name": "驿站", "state": "declined"}, {"name": "最后一级", "kind": kind, "state": "sent"}]
+        state.details[incident] = {"plan": [], "legs": legs}
+    operator = Operator(url, QUICK)
+    running = asyncio.create_task(operator.run())
+    try:
+        await until(lambda: state.rows["I1"]["state"] == "closed", "closed")
+        await until(lambda: state.looked["I2"] > 6, "the operator looks again and again")
+        assert state.rows["I2"]["state"] == "acknowledged"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_takes_orders_resolves_and_calls_back(desk: tuple[Desk, str]) -> None:
     state, url = desk
     state.raise_row("I1", "call_answered", "minor")

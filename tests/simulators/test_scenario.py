@@ -65,10 +65,20 @@ def test_longer_runs_stretch_the_times() -> None:
 
 def test_turns_choose_other_people(district: Path) -> None:  # noqa: F811
     scenario = Scenario(name="x", cast=load(CAST + '[[do]]\nwho = "a"\nvia = "wearable"\nwhat = "sos"\nat = 1', district).cast)
-    used: set[int] = set()
+    used: dict[int, None] = {}
     first = make_plan(scenario, read_district(district), seed=1, turn=0, used=used)
     second = make_plan(scenario, read_district(district), seed=1, turn=1, used=used)
     assert not {member.person for member in first.parts["a"]} & {member.person for member in second.parts["a"]}
+
+
+def test_whoever_played_longest_ago_plays_again_first(district: Path) -> None:  # noqa: F811
+    cast = '[[cast]]\nname = "a"\nhas = ["panel"]\ncount = 1\n[[do]]\nwho = "a"\nvia = "panel"\nwhat = "call"\nat = 1'
+    scenario = Scenario(name="x", cast=load(cast, district).cast)
+    used: dict[int, None] = {}
+    plans = [make_plan(scenario, read_district(district), seed=1, turn=turn, used=used) for turn in range(8)]
+    rooms = [plan.parts["a"][0].panel for plan in plans]
+    assert rooms[:2] in (["201", "202"], ["202", "201"])
+    assert rooms == rooms[:2] * 4
 
 
 def load(text: str, folder: Path) -> Scenario:
