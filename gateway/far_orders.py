@@ -25,7 +25,7 @@ from gateway.clock import monotonic, utc_now
 from gateway.config import Config
 from gateway.config.dispatch import DispatchConfig
 from gateway.core.shards import Shards
-from gateway.dispatch.contract import TELL_BY_VOICE, Channel, DeliveryError, Order
+from gateway.dispatch.contract import Channel, DeliveryError, Order
 from gateway.dispatch.modem import ModemChannel
 from gateway.dispatch.order_words import is_order, read_order
 from gateway.dispatch.registry import build_channels
@@ -202,8 +202,7 @@ class LineOrders:
         try:
             await channel.deliver(order)
         except DeliveryError as error:
-            final = "by_voice" if error.reason == TELL_BY_VOICE else "failed"
-            self.counts[channel.name, "retried" if error.retry else final] += 1
+            self.counts[channel.name, error.result] += 1
             return Outcome(True, error.reason, error.retry)
         except Exception:  # a bug of the channel, or of ours; the order must not be lost by it
             log.exception("channel_bug", channel=channel.name)

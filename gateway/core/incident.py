@@ -234,6 +234,10 @@ INFORMED = frozenset((Role.DOCTOR, Role.HOSPITAL))
 HELPS = frozenset((Role.SOCIAL, Role.MEDICAL, Role.EMERGENCY, Role.SERVICE))
 
 
+UNANSWERED = frozenset(("busy", "no_answer", "no_key"))
+"""Reasons of a leg that failed because whoever was rung did not pick up or pressed no key: the way out works, its responder did not answer."""
+
+
 class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One order to one responder.
 

@@ -58,7 +58,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def case_of(incident: Incident) -> Case:
     """The case of an incident in memory."""
     legs = tuple(
-        WorkLeg(leg.responder, leg.state, leg.ordered_at, leg.answered_at, leg.arrived_at, leg.promised_at, leg.role) for leg in incident.legs
+        WorkLeg(leg.responder, leg.state, leg.ordered_at, leg.answered_at, leg.arrived_at, leg.promised_at, leg.role, leg.reason)
+        for leg in incident.legs
     )
     same = {name: getattr(incident, name) for name in Case.__struct_fields__ if name != "legs"}
     return Case(legs=legs, **same)

@@ -97,10 +97,11 @@ def batteries_low(scene: Scene) -> Iterator[Measured]:
 
 def refuses(scene: Scene) -> Iterator[Measured]:
     """Declined or unanswered, of the last 20 orders that were decided. Five of five warn, five of ten do not yet (the sure share is 0.24), six do."""
-    found = _orders(scene, {LegState.DECLINED, LegState.EXPIRED, LegState.DONE, LegState.WITHDRAWN, *COMING})
+    found = _orders(scene, {LegState.DECLINED, LegState.EXPIRED, LegState.FAILED, LegState.DONE, LegState.WITHDRAWN, *COMING})
     for responder, legs in found.items():
-        decided = [leg for leg in legs if leg.state is not LegState.WITHDRAWN or leg.answered_at is not None][-LAST_ORDERS:]
-        refused = sum(leg.state in (LegState.DECLINED, LegState.EXPIRED) for leg in decided)
+        answered = (leg for leg in legs if leg.state is not LegState.WITHDRAWN or leg.answered_at is not None)
+        decided = [leg for leg in answered if leg.state is not LegState.FAILED or leg.is_refused][-LAST_ORDERS:]
+        refused = sum(leg.is_refused for leg in decided)
         yield _share(responder, refused, len(decided), scene.config.refused_least, scene.config.refused_share)
 
 

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from gateway.config.providers import ProvidersConfig
-from gateway.core.incident import COMING, Flag, LegState, Role, Stage
+from gateway.core.incident import COMING, UNANSWERED, Flag, LegState, Role, Stage
 from gateway.core.providers import WORKING, LookUp, bare_without, grade_of, local_day, state_of
 from gateway.core.register import Register
 
@@ -38,6 +38,12 @@ class WorkLeg(msgspec.Struct, frozen=True, gc=False):
     arrived_at: datetime | None = None
     promised_at: datetime | None = None
     role: Role = Role.SOCIAL
+    reason: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        """Was it asked and did not come: declined, no answer in time, a telephone that nobody picked up?"""
+        return self.state in (LegState.DECLINED, LegState.EXPIRED) or (self.state is LegState.FAILED and self.reason in UNANSWERED)
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -121,7 +127,7 @@ def counted(works: Iterable[Work], register: Register, since: datetime, now: dat
 
 def _count_leg(tally: Tally, leg: WorkLeg, register: Register, now: datetime) -> None:
     is_accepted = leg.state in COMING or leg.state is LegState.DONE or (leg.state is LegState.WITHDRAWN and leg.answered_at is not None)
-    if is_accepted or leg.state in (LegState.DECLINED, LegState.EXPIRED):
+    if is_accepted or leg.is_refused:
         tally.add("accept", float(is_accepted))
     if leg.role is Role.SERVICE:
         due = leg.promised_at + IN_TIME if leg.promised_at is not None else None

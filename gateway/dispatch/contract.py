@@ -5,6 +5,8 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.core.incident import UNANSWERED
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One message to one responder. `body` is the JSON that leaves, least data already; `repeat` counts re-sendings of one delivery."""
@@ -18,7 +20,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TELL_BY_VOICE = "tell_by_voice"
-"""The reason of a withdrawal that no machine can tell: who was rung has heard the order and is told by a person. Nothing has failed."""
+"""The reason of a withdrawal that no machine can tell: who was rung has heard the order and is told by a person."""
+RESULTS = {TELL_BY_VOICE: "by_voice", **dict.fromkeys(UNANSWERED, "unanswered")}
+"""Reasons that are no fault of a channel → how they are counted. Who does not pick up is one responder; the next one is asked."""
 
 
 class DeliveryError(Exception):
@@ -28,6 +32,11 @@ class DeliveryError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
+
+    @property
+    def result(self) -> str:
+        """As what it is counted: retried, failed, by_voice, unanswered."""
+        return "retried" if self.retry else RESULTS.get(self.reason, "failed")
 
 
 Links = Callable[[Order], str]

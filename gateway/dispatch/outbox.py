@@ -17,7 +17,7 @@ from gateway.clock import utc_now
 from gateway.core.incident import Incident, Leg, Role
 from gateway.core.least_data import order_body
 from gateway.core.register import Register, Responder
-from gateway.dispatch.contract import TELL_BY_VOICE, Channel, DeliveryError, Links, Order, no_link
+from gateway.dispatch.contract import Channel, DeliveryError, Links, Order, no_link
 from gateway.event import Severity
 from gateway.metrics import Metrics
 from gateway.tracing import Tracing
@@ -149,8 +149,7 @@ class Outbox:
         try:
             await channel.deliver(self._order(incident, leg))
         except DeliveryError as error:
-            final = "by_voice" if error.reason == TELL_BY_VOICE else "failed"
-            self._metrics.orders.labels(channel.name, "retried" if error.retry else final).inc()
+            self._metrics.orders.labels(channel.name, error.result).inc()
             if error.retry:
                 return True
             self._reports.delivered(key, error.reason)

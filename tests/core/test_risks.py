@@ -48,6 +48,10 @@ def leg(ago: timedelta, state: LegState, arrived_after: timedelta | None = None,
     return WorkLeg(responder, state, ordered, arrived_at=ordered + arrived_after if arrived_after is not None else None, role=role)
 
 
+def failed(hours: float, reason: str) -> WorkLeg:
+    return WorkLeg("station", LegState.FAILED, NOW - timedelta(hours=hours), reason=reason)
+
+
 def orders(*legs: WorkLeg) -> list[Case]:
     return [case(NOW - one.ordered_at, legs=(one,)) for one in legs]
 
@@ -137,6 +141,8 @@ FIRES: list[tuple[str, str, Scene, set[str]]] = [
     ("it was long ago", "refuses", scene([*orders(*(leg(timedelta(hours=n), LegState.DONE) for n in range(20))), *(
         case(timedelta(days=9), legs=(leg(timedelta(days=9), LegState.DECLINED),)) for _ in range(9))]), set()),
     ("taken back before they said anything", "refuses", scene(orders(*(leg(HOUR, LegState.WITHDRAWN) for _ in range(9)))), set()),
+    ("nobody picks up the telephone", "refuses", scene(orders(*(failed(n, "no_answer") for n in range(5)))), {"station"}),
+    ("its number is wrong", "refuses", scene(orders(*(failed(n, "no_number") for n in range(9)))), set()),
     ("the desk has nobody to send", "refuses", scene(orders(*(leg(HOUR, LegState.EXPIRED, responder="desk") for _ in range(9)))), set()),
     ("who is only told", "refuses", scene(orders(*(leg(HOUR, LegState.EXPIRED, role=Role.DOCTOR) for _ in range(9)))), set()),
     ("five of five late", "arrives_late", scene(arrived(5, 0)), {"station"}),

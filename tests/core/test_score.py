@@ -50,6 +50,12 @@ def test_accepted_of_what_was_decided() -> None:
     assert (tally.count["accept"], tally.good["accept"]) == (1, 1)
 
 
+@pytest.mark.parametrize(("reason", "counted_as"), [("no_answer", 1), ("busy", 1), ("no_key", 1), ("no_number", 0), ("http_410", 0), ("", 0)])
+def test_a_telephone_that_nobody_picks_up_is_no_yes(reason: str, counted_as: int) -> None:
+    tally = count(Work(legs=(leg(STATES.FAILED, reason=reason),)))
+    assert (tally.count["accept"], tally.good["accept"]) == (counted_as, 0)
+
+
 @pytest.mark.parametrize(("minutes", "promise", "good"), [(15, None, 1), (15.1, None, 0), (20, 20, 1), (20.1, 20, 0), (9, 8, 0)])
 def test_an_alarm_is_in_time_within_what_was_agreed(minutes: float, promise: float | None, good: int) -> None:
     tally = count(Work(legs=(leg(STATES.DONE, after_min=minutes),)), rows=(Provider(id="a", response_min=promise),))

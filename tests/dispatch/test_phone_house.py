@@ -172,6 +172,9 @@ async def test_who_is_not_reached_is_rung_so_often_and_then_the_next_one_up(tmp_
         await reaches(house, ("station", "failed"), ("centre", "accepted"))
         assert pbx.rung == [STATION, STATION, CENTRE]
         assert only(house).legs[0].reason == reason
+        count = house.metrics.registry.get_sample_value
+        orders = {result: count("gateway_orders_total", {"channel": "phone", "result": result}) for result in ("unanswered", "failed")}
+        assert orders == {"unanswered": 1, "failed": None}, "one responder did not pick up; the way out works"
 
 
 async def test_nobody_at_all_ends_at_the_desk(tmp_path: Path, pbx: Pbx) -> None:
