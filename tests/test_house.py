@@ -44,6 +44,16 @@ def test_both_readmes_say_the_same() -> None:
     assert blocks("README.md") == blocks("README.zh-CN.md")
 
 
+@pytest.mark.parametrize("chinese", sorted(ROOT.glob("docs/guide/*.zh-CN.md")), ids=lambda path: path.name)
+def test_a_guide_in_chinese_says_the_same_commands_and_each_leads_to_the_other(chinese: Path) -> None:
+    english = chinese.with_name(chinese.name.replace(".zh-CN", ""))
+    ours, theirs = (str(page.relative_to(ROOT)) for page in (english, chinese))
+    assert headings(ours) == headings(theirs)
+    assert blocks(ours) == blocks(theirs)
+    assert f"]({chinese.name})" in english.read_text("utf-8")
+    assert f"]({english.name})" in chinese.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 )
